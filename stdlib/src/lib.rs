@@ -1,0 +1,4 @@
+//! The standard library: modules written in the language itself, shipped inside the binary.
+
+/// `(name, source text)` of every module, in the order in which names are looked up.
+pub const MODULES: &[(&str, &str)] = &[];
