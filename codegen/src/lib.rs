@@ -1,1 +1,2 @@
 //! codegen
+pub mod insn;
