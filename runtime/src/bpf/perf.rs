@@ -1,0 +1,159 @@
+//! Perf events: what `tracepoint`, `perf_event` and uprobe programs are attached to.
+//!
+//! An event counts from the moment it is opened; dropping its descriptor closes it. Reading samples from perf buffers is left out:
+//! programs write to a ring buffer of their own.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use perf_event_open_sys::bindings::{
+    PERF_COUNT_SW_CPU_CLOCK, PERF_COUNT_SW_TASK_CLOCK, PERF_FLAG_FD_CLOEXEC, PERF_TYPE_SOFTWARE,
+    PERF_TYPE_TRACEPOINT, perf_event_attr,
+};
+use perf_event_open_sys::ioctls;
+
+use super::last_error;
+
+/// Which events count: those of a thread, of a CPU, or of a thread while on a CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    thread: libc::pid_t,
+    cpu: libc::c_int,
+}
+
+impl Target {
+    /// Whatever runs on `cpu`.
+    pub fn cpu(cpu: u32) -> Target {
+        Target { thread: -1, cpu: cpu as libc::c_int }
+    }
+
+    /// The thread `tid`, wherever it runs.
+    pub fn thread(tid: u32) -> Target {
+        Target { thread: tid as libc::pid_t, cpu: -1 }
+    }
+
+    pub fn this_thread() -> Target {
+        Target { thread: 0, cpu: -1 }
+    }
+}
+
+/// How often a clock event is to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sampling {
+    /// Once in this many nanoseconds.
+    PeriodNs(u64),
+    /// This many times a second. More than `/proc/sys/kernel/perf_event_max_sample_rate` is `EINVAL`.
+    Hertz(u64),
+}
+
+/// The clocks that need no hardware counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// A CPU's clock, which goes on while the CPU is idle.
+    Cpu,
+    /// A thread's time on CPUs.
+    Task,
+}
+
+/// The tracepoint with this number, which is in tracefs: `events/<category>/<name>/id`.
+///
+/// With a CPU as its target, a program that is attached to it runs for the events of all CPUs; so one is enough.
+pub fn open_tracepoint(id: u64, target: Target) -> io::Result<OwnedFd> {
+    let mut attr = attr(PERF_TYPE_TRACEPOINT, id);
+    attr.__bindgen_anon_1.sample_period = 1;
+    open(&mut attr, target)
+}
+
+/// An event that happens by the clock. It has no effect until a program is attached.
+pub fn open_clock(clock: Clock, sampling: Sampling, target: Target) -> io::Result<OwnedFd> {
+    let clock = match clock {
+        Clock::Cpu => PERF_COUNT_SW_CPU_CLOCK,
+        Clock::Task => PERF_COUNT_SW_TASK_CLOCK,
+    };
+    open_software(clock, sampling, target)
+}
+
+/// One of the kernel's software events by its number in the ABI (`PERF_COUNT_SW_*`). Where it counts something other than
+/// nanoseconds, a period is a number of those.
+pub fn open_software(event: u32, sampling: Sampling, target: Target) -> io::Result<OwnedFd> {
+    let mut attr = attr(PERF_TYPE_SOFTWARE, event.into());
+    match sampling {
+        Sampling::PeriodNs(period) => attr.__bindgen_anon_1.sample_period = period,
+        Sampling::Hertz(frequency) => {
+            attr.set_freq(1);
+            attr.__bindgen_anon_1.sample_freq = frequency;
+        }
+    }
+    open(&mut attr, target)
+}
+
+/// Starts an event that [`disable`] has stopped.
+pub fn enable(event: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the descriptor is open; no address is passed.
+    if unsafe { ioctls::ENABLE(event.as_raw_fd(), 0) } < 0 {
+        return Err(last_error("PERF_EVENT_IOC_ENABLE"));
+    }
+    Ok(())
+}
+
+/// Stops an event, which stays open.
+pub fn disable(event: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the descriptor is open; no address is passed.
+    if unsafe { ioctls::DISABLE(event.as_raw_fd(), 0) } < 0 {
+        return Err(last_error("PERF_EVENT_IOC_DISABLE"));
+    }
+    Ok(())
+}
+
+fn attr(kind: u32, config: u64) -> perf_event_attr {
+    perf_event_attr {
+        type_: kind,
+        size: size_of::<perf_event_attr>() as u32,
+        config,
+        ..perf_event_attr::default()
+    }
+}
+
+fn open(attr: &mut perf_event_attr, target: Target) -> io::Result<OwnedFd> {
+    // SAFETY: the attribute says its own size and holds no address.
+    let fd = unsafe {
+        perf_event_open_sys::perf_event_open(attr, target.thread, target.cpu, -1, PERF_FLAG_FD_CLOEXEC.into())
+    };
+    if fd < 0 {
+        return Err(last_error("perf_event_open"));
+    }
+    // SAFETY: the kernel has just made this descriptor for us, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::super::errno;
+    use super::*;
+
+    #[test]
+    fn clocks_open_by_period_and_by_frequency() {
+        for sampling in [Sampling::PeriodNs(10_000_000), Sampling::Hertz(99)] {
+            for clock in [Clock::Cpu, Clock::Task] {
+                match open_clock(clock, sampling, Target::this_thread()) {
+                    Ok(event) => {
+                        disable(event.as_fd()).unwrap();
+                        enable(event.as_fd()).unwrap();
+                    }
+                    Err(error) if matches!(errno(&error), Some(libc::EPERM | libc::EACCES)) => {
+                        return println!("skipped: {error}");
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tracepoint_that_is_not_there_is_an_error_with_the_calls_name() {
+        let error = open_tracepoint(u32::MAX.into(), Target::cpu(0)).unwrap_err();
+        assert!(error.to_string().starts_with("perf_event_open: "), "{error}");
+    }
+}
