@@ -1,1 +1,15 @@
-//! lang
+//! The language: text and facts about a kernel become a typed program.
+//!
+//! This crate does no I/O. It asks for facts through [`kernel::Kernel`], and for probe types through
+//! [`provider::Provider`].
+
+pub mod action;
+pub mod aggregate;
+pub mod config;
+pub mod kernel;
+pub mod provider;
+pub mod record;
+pub mod typed;
+pub mod types;
+
+pub use rtscript_syntax as syntax;

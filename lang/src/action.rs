@@ -1,0 +1,151 @@
+//! What user space does with an event: data that the compiler writes and the runtime carries out.
+
+use cranelift_entity::entity_impl;
+use rtscript_syntax::source::Span;
+
+use crate::record::Record;
+use crate::typed::MapId;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ActionId(u32);
+entity_impl!(ActionId, "action");
+
+/// What one kind of event means. `args` (or `value`, `key`) says how the event's bytes are laid out.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `printf(format, args…)`.
+    Printf {
+        format: Format,
+        args: Record,
+    },
+    /// `print(value)`: one field.
+    Print {
+        value: Record,
+    },
+    /// `print(@map[key])` of a plain map, copied when it ran: two fields, key and value.
+    PrintElement {
+        map: MapId,
+        element: Record,
+    },
+    /// `print(@map[key])` of an aggregate, read when the event is processed: one field.
+    PrintKey {
+        map: MapId,
+        key: Record,
+    },
+    /// `print(@map, top, div)`; a `top` of 0 prints all. No fields.
+    PrintMap {
+        map: MapId,
+        top: u32,
+        div: u64,
+    },
+    Clear {
+        map: MapId,
+    },
+    Zero {
+        map: MapId,
+    },
+    /// `exit(code)`: the code lies in the globals.
+    Exit,
+    /// `time(format)`.
+    Time {
+        format: String,
+    },
+    /// `join(argv, separator)`: a string, sent as one tail for each word; `args` has up to 16 tails.
+    Join {
+        separator: String,
+        args: Record,
+    },
+}
+
+impl Action {
+    /// The fields of its event.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Action::Printf { args, .. } | Action::Join { args, .. } => Some(args),
+            Action::Print { value } => Some(value),
+            Action::PrintElement { element, .. } => Some(element),
+            Action::PrintKey { key, .. } => Some(key),
+            Action::PrintMap { .. }
+            | Action::Clear { .. }
+            | Action::Zero { .. }
+            | Action::Exit
+            | Action::Time { .. } => None,
+        }
+    }
+
+    /// Whether it must not be lost behind a flood of output: it goes to the reserve ring when the main one
+    /// is full.
+    pub fn is_control(&self) -> bool {
+        match self {
+            Action::Printf { .. } | Action::Print { .. } | Action::Join { .. } | Action::Time { .. } => false,
+            Action::PrintElement { .. }
+            | Action::PrintKey { .. }
+            | Action::PrintMap { .. }
+            | Action::Clear { .. }
+            | Action::Zero { .. }
+            | Action::Exit => true,
+        }
+    }
+}
+
+/// A `printf` format, taken apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Format {
+    pub pieces: Vec<Piece>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Text(String),
+    Spec(Spec),
+}
+
+/// `%[flags][width][.precision][length]conversion`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    pub left: bool,
+    pub plus: bool,
+    pub space: bool,
+    pub alternate: bool,
+    pub zero: bool,
+    pub width: Option<Amount>,
+    pub precision: Option<Amount>,
+    /// The width in bytes that a length modifier (`hh h l ll j z t`) asks for.
+    pub length: Option<u8>,
+    pub conversion: Conversion,
+    /// The argument that it prints (those of `*` come before it and are counted as well).
+    pub argument: u32,
+    /// Where it stands in the source, for diagnostics.
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    Fixed(u32),
+    /// `*`: the value of this argument.
+    Argument(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conversion {
+    /// `%d`, `%i`.
+    Signed,
+    /// `%u`.
+    Unsigned,
+    /// `%x`, `%X`.
+    Hex { upper: bool },
+    /// `%o`.
+    Octal,
+    /// `%p`.
+    Pointer,
+    /// `%c`.
+    Char,
+    /// `%s`: anything, as `print` writes it.
+    Text,
+    /// `%r`: bytes, printable ASCII kept.
+    Bytes,
+    /// `%rh`: hexadecimal bytes with blanks between them.
+    HexBytes,
+    /// `%rx`: `\x..` for every byte.
+    EscapedBytes,
+}

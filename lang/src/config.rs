@@ -1,0 +1,48 @@
+//! The settings of a script: defaults, `config = { … }`, and the environment, which wins.
+
+/// The settings that the compiler and the runtime obey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Capacity of strings of unknown length, in bytes.
+    pub max_strlen: u32,
+    /// Elements of an undeclared keyed map.
+    pub max_map_keys: u32,
+    /// Attach points in all.
+    pub max_probes: u32,
+    /// Programs in all.
+    pub max_bpf_progs: u32,
+    /// Size of the ring buffer in pages, rounded up to a power of two; `None`: chosen by need.
+    pub perf_rb_pages: Option<u32>,
+    pub print_maps_on_exit: bool,
+    /// What follows a string that was cut.
+    pub str_trunc_trailer: String,
+    /// Size of the verifier's log in bytes.
+    pub log_size: u32,
+    pub missing_probes: MissingProbes,
+    pub license: String,
+}
+
+/// What an attach point that does not exist is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingProbes {
+    Error,
+    Warn,
+    Ignore,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            max_strlen: 1024,
+            max_map_keys: 4096,
+            max_probes: 1024,
+            max_bpf_progs: 1024,
+            perf_rb_pages: None,
+            print_maps_on_exit: true,
+            str_trunc_trailer: "..".to_string(),
+            log_size: 1_000_000,
+            missing_probes: MissingProbes::Error,
+            license: "GPL".to_string(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Facts about a kernel, asked for when they are needed.
+//!
+//! The language does no I/O: the runtime answers for the running kernel, and tests for one made of files.
+
+/// A kernel that scripts are checked against.
+pub trait Kernel {
+    /// The layout of a tracepoint's record.
+    fn tracepoint_format(&self, category: &str, event: &str) -> Result<TracepointFormat, KernelError>;
+
+    /// All tracepoints as `(category, event)`, in the kernel's order.
+    fn tracepoints(&self) -> Result<Vec<(String, String)>, KernelError>;
+
+    /// The address of a kernel symbol; `None` if there is no such symbol.
+    fn symbol_address(&self, name: &str) -> Result<Option<u64>, KernelError>;
+
+    fn cpu_count(&self) -> u32;
+
+    fn features(&self) -> &Features;
+}
+
+/// The record of a tracepoint, as its `format` file describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TracepointFormat {
+    pub id: u32,
+    /// Without the common fields at the start of every record.
+    pub fields: Vec<TracepointField>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracepointField {
+    /// The type as C writes it, without the name: `char`, `const char *`, `pid_t`.
+    pub ty: String,
+    pub name: String,
+    /// For `char comm[16]`: 16.
+    pub array: Option<u32>,
+    pub offset: u32,
+    pub size: u32,
+    pub signed: bool,
+    pub location: FieldLocation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldLocation {
+    /// In the record itself.
+    Inline,
+    /// `__data_loc`: a `u32` with the offset in the record and the length.
+    DataLoc,
+    /// `__rel_loc`: the same, the offset counted from behind the `u32`.
+    RelLoc,
+}
+
+/// What a kernel's BPF offers, as far as the compiler chooses by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// BTF id of the kfunc `bpf_rdonly_cast` (6.2 and later).
+    pub rdonly_cast: Option<u32>,
+    /// The instruction `may_goto` (6.9 and later).
+    pub may_goto: bool,
+    /// The instructions of ISA v4: signed division, sign-extending loads and moves (6.6 and later).
+    pub isa_v4: bool,
+}
+
+/// Why a fact could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelError {
+    /// The kernel was built without it, or it is not there: says what is missing.
+    Missing { what: String },
+    /// It is there and must not be read: says what, and what would help.
+    Denied { what: String, help: String },
+    /// It is there and makes no sense.
+    Malformed { what: String, reason: String },
+}

@@ -1,0 +1,149 @@
+//! What a probe type is to the language: names, attach points, and what a body can see, all as data.
+//!
+//! A provider lives in `runtime/src/providers/`, one file each, and is registered by one line there. The
+//! language and the code generator know none of them by name: all that the generator needs to read an
+//! argument is its [`Place`].
+
+use rtscript_syntax::source::Span;
+
+use crate::kernel::{Kernel, KernelError};
+use crate::types::{Structs, Type};
+
+/// A probe type.
+pub trait Provider: Sync {
+    /// The full name first, then the short and the old ones; compared without regard to case.
+    fn names(&self) -> &'static [&'static str];
+
+    /// One line for help and documentation.
+    fn doc(&self) -> &'static str;
+
+    /// Everything that an attach point stands for, with wildcards expanded, in the kernel's order. `point` is
+    /// the text behind the provider's name and its colon (empty if there is none).
+    fn expand(&self, point: &str, kernel: &dyn Kernel) -> Result<Expansion, AttachError>;
+
+    /// What a body attached to `target` can see.
+    fn context(
+        &self,
+        target: &Target,
+        kernel: &dyn Kernel,
+        structs: &mut Structs,
+    ) -> Result<Context, AttachError>;
+
+    /// The full names that match `pattern` (as in `expand`, but finding nothing is no error).
+    fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError>;
+
+    /// The typed arguments as C declarations, one line each, for `-lv`.
+    fn describe(&self, target: &Target, kernel: &dyn Kernel) -> Result<Vec<String>, AttachError>;
+
+    /// When programs of this provider run relative to attaching.
+    fn phase(&self) -> Phase {
+        Phase::Attached
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Once, before anything is attached.
+    Begin,
+    /// Whenever the kernel runs them, while attached.
+    Attached,
+    /// Once, after everything is detached.
+    End,
+}
+
+/// The targets of one attach point.
+#[derive(Clone, Debug)]
+pub struct Expansion {
+    pub targets: Vec<Target>,
+    /// Whether the attach point has a wildcard: then one program may serve all targets.
+    pub wildcard: bool,
+}
+
+/// One thing to attach to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The provider's full name: `Provider::names()[0]`.
+    pub provider: &'static str,
+    /// The full name, as `probe` prints it and `-l` lists it: `tracepoint:task:task_rename`.
+    pub name: String,
+}
+
+impl Target {
+    /// The part of the name behind the provider and its colon.
+    pub fn point(&self) -> &str {
+        self.name.split_once(':').map_or("", |(_, point)| point)
+    }
+}
+
+/// Why an attach point is wrong.
+#[derive(Clone, Debug)]
+pub enum AttachError {
+    /// It is not of the provider's form; says which form is.
+    Form { expected: &'static str },
+    /// There is no such thing to attach to; with the nearest names that exist.
+    Unknown { what: String, name: String, nearest: Vec<String> },
+    /// A wildcard matches nothing.
+    NoMatch,
+    /// This kernel does not offer it; says why.
+    Unsupported { reason: String },
+    /// A fact of the kernel could not be had.
+    Kernel(KernelError),
+}
+
+impl From<KernelError> for AttachError {
+    fn from(error: KernelError) -> Self {
+        AttachError::Kernel(error)
+    }
+}
+
+/// What a body can see.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Context {
+    pub program: ProgramKind,
+    /// The arguments by name: `args.name`.
+    pub args: Vec<Arg>,
+    /// `arg0`, `arg1`, …: where each lies; all have the type `int64`.
+    pub words: Vec<Place>,
+    pub retval: Option<Arg>,
+    /// The space of an integer that is cast to a pointer.
+    pub space: crate::types::Space,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arg {
+    pub name: String,
+    pub ty: Type,
+    pub place: Place,
+}
+
+/// Where an argument lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The `u64` at this byte offset of the context holds the value, cut to the argument's type.
+    Word(u32),
+    /// The argument's own bytes lie at this offset of the context. A string is that many bytes.
+    Bytes(u32),
+    /// The `u32` at this offset of the context says where the bytes lie: offset in the context (low half) and
+    /// length (high half). The kernel's `__data_loc`.
+    DataLoc(u32),
+    /// Like `DataLoc`, but the offset counts from behind the `u32` itself. The kernel's `__rel_loc`.
+    RelLoc(u32),
+    /// The context's word at `word` is the address of a structure in kernel memory, and the value is the `u64` at
+    /// `offset` of it: registers in a `pt_regs`.
+    Indirect { word: u32, offset: u32 },
+}
+
+/// The kernel's program type; it decides how a program is loaded and what its section is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProgramKind {
+    RawTracepoint,
+    Tracepoint,
+    PerfEvent,
+}
+
+/// A block's attach point as the script has it, for diagnostics.
+#[derive(Clone, Debug)]
+pub struct AttachPoint {
+    pub text: String,
+    pub span: Span,
+}

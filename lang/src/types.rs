@@ -1,0 +1,284 @@
+//! The types of values: what they are, and how they lie in memory.
+//!
+//! One description serves every place where a value is stored: the stack, map keys, map values and
+//! events. [`Structs::layout`] is the only place that knows sizes and alignments, and `record.rs` the
+//! only one that puts several values behind one another.
+//!
+//! Kernel structures are interned by their BTF id, and their members are decoded when they are first
+//! asked for (`from_btf.rs`), so a script that names `task_struct` does not decode half of the kernel.
+
+use cranelift_entity::{PrimaryMap, entity_impl};
+use rustc_hash::FxHashMap;
+
+use crate::aggregate::Aggregate;
+
+/// The type of an expression, a variable, a map key or a map value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Type {
+    /// No value: the result of an action.
+    Void,
+    /// One byte, 0 or 1.
+    Bool,
+    Int(Int),
+    Enum(EnumId),
+    /// Text that ends at its first NUL byte or at its capacity (in bytes, the NUL included).
+    String(u32),
+    /// A `u32` length, then this many bytes.
+    Buffer(u32),
+    Pointer(Box<Type>, Space),
+    /// A structure or union of the kernel, or one that the script defines.
+    Struct(StructId),
+    /// Element type and number of elements.
+    Array(Box<Type>, u32),
+    Tuple(Vec<Type>),
+    /// A tuple whose elements have names.
+    Record(Vec<(String, Type)>),
+    /// Return addresses, innermost first, ended by the first zero.
+    Stack(Stack),
+    /// A kernel address that prints as a symbol.
+    KernelSymbol,
+    /// A user address and the process that it belongs to: `{ u64 address, u64 pid }`.
+    UserSymbol,
+    /// A network address: `{ u64 family, u8 bytes[16] }`, family 2 (IPv4) or 10 (IPv6).
+    Inet,
+    /// Six bytes of a hardware address.
+    Mac,
+    /// A time in nanoseconds that prints by this `strftime` format.
+    Timestamp(String, Clock),
+    /// A user id that prints as a name.
+    Username,
+    /// The id of an attach point, printed as its full name (index into `Program::probe_names`).
+    Probe,
+    /// What `count()` and its kin keep; only ever the value of a map.
+    Aggregate(Aggregate),
+}
+
+/// Size in bytes (1, 2, 4 or 8) and sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Int {
+    pub size: u8,
+    pub signed: bool,
+}
+
+/// Whose memory a pointer points into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    Kernel,
+    User,
+    /// The program's context: read by direct loads at constant offsets only.
+    Context,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stack {
+    pub space: Space,
+    /// The most return addresses that are kept.
+    pub frames: u32,
+    pub mode: StackMode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StackMode {
+    /// `symbol+offset`.
+    Symbols,
+    /// Address, symbol and module, as perf prints them.
+    Perf,
+    /// Bare addresses.
+    Raw,
+}
+
+/// The clock that a time stamp was taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Clock {
+    Boot,
+    Monotonic,
+    Tai,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StructId(u32);
+entity_impl!(StructId, "struct");
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EnumId(u32);
+entity_impl!(EnumId, "enum");
+
+/// A type of the kernel's BTF: module 0 is vmlinux, others count as `Kernel::modules` lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BtfRef {
+    pub module: u16,
+    pub id: u32,
+}
+
+/// A structure or union.
+#[derive(Clone, Debug)]
+pub struct Struct {
+    /// Without the word `struct`; empty for an anonymous one.
+    pub name: String,
+    pub union: bool,
+    /// In bytes.
+    pub size: u32,
+    pub origin: Origin,
+    /// `None` until they are first asked for.
+    pub fields: Option<Vec<Field>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From the kernel: members may lie elsewhere in another kernel, so accesses are relocated.
+    Kernel(BtfRef),
+    /// Defined by the script.
+    Script,
+}
+
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Empty for an anonymous member, whose own members are reached through it.
+    pub name: String,
+    pub ty: Type,
+    /// From the start of the structure.
+    pub offset_bits: u32,
+    /// The width of a bit-field.
+    pub bits: Option<u8>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Enum {
+    pub name: String,
+    pub int: Int,
+    /// Names and values, in the order of their definition.
+    pub variants: Vec<(String, i64)>,
+}
+
+/// All structures and enumerations that a program's types refer to.
+#[derive(Clone, Debug, Default)]
+pub struct Structs {
+    pub structs: PrimaryMap<StructId, Struct>,
+    pub enums: PrimaryMap<EnumId, Enum>,
+    pub(crate) struct_of_btf: FxHashMap<BtfRef, StructId>,
+    pub(crate) enum_of_btf: FxHashMap<BtfRef, EnumId>,
+    pub(crate) script_names: FxHashMap<String, StructId>,
+}
+
+/// Size and alignment in bytes; the size is a multiple of the alignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    pub size: u32,
+    pub align: u32,
+}
+
+impl Int {
+    pub const I8: Int = Int { size: 1, signed: true };
+    pub const I16: Int = Int { size: 2, signed: true };
+    pub const I32: Int = Int { size: 4, signed: true };
+    pub const I64: Int = Int { size: 8, signed: true };
+    pub const U8: Int = Int { size: 1, signed: false };
+    pub const U16: Int = Int { size: 2, signed: false };
+    pub const U32: Int = Int { size: 4, signed: false };
+    pub const U64: Int = Int { size: 8, signed: false };
+}
+
+impl Type {
+    pub const I64: Type = Type::Int(Int::I64);
+    pub const U64: Type = Type::Int(Int::U64);
+    pub const U32: Type = Type::Int(Int::U32);
+    pub const I32: Type = Type::Int(Int::I32);
+
+    pub fn pointer(to: Type, space: Space) -> Type {
+        Type::Pointer(Box::new(to), space)
+    }
+
+    /// Whether a value is one number that a register holds; all others live in memory.
+    pub fn is_scalar(&self) -> bool {
+        match self {
+            Type::Bool
+            | Type::Int(_)
+            | Type::Enum(_)
+            | Type::Pointer(..)
+            | Type::KernelSymbol
+            | Type::Timestamp(..)
+            | Type::Username
+            | Type::Probe => true,
+            Type::Void
+            | Type::String(_)
+            | Type::Buffer(_)
+            | Type::Struct(_)
+            | Type::Array(..)
+            | Type::Tuple(_)
+            | Type::Record(_)
+            | Type::Stack(_)
+            | Type::UserSymbol
+            | Type::Inet
+            | Type::Mac
+            | Type::Aggregate(_) => false,
+        }
+    }
+}
+
+impl Structs {
+    /// How a value lies in memory, wherever it is stored by us.
+    ///
+    /// Everything that is no scalar is aligned to eight bytes and padded to a multiple of eight, so that
+    /// copies and comparisons go by whole words.
+    pub fn layout(&self, ty: &Type) -> Layout {
+        let words = |bytes: u32| Layout { size: bytes.next_multiple_of(8), align: 8 };
+        let scalar = |bytes: u32| Layout { size: bytes, align: bytes };
+        match ty {
+            Type::Void => Layout { size: 0, align: 1 },
+            Type::Bool => scalar(1),
+            Type::Int(int) => scalar(u32::from(int.size)),
+            Type::Enum(id) => scalar(u32::from(self.enums[*id].int.size)),
+            Type::Pointer(..) | Type::KernelSymbol | Type::Timestamp(..) | Type::Probe => scalar(8),
+            Type::Username => scalar(4),
+            Type::String(capacity) => words(*capacity),
+            Type::Buffer(capacity) => words(4 + capacity),
+            Type::Struct(id) => words(self.structs[*id].size),
+            Type::Array(element, count) => words(self.size_in_memory(element) * count),
+            Type::Tuple(types) => self.sequence(types.iter()),
+            Type::Record(fields) => self.sequence(fields.iter().map(|(_, ty)| ty)),
+            Type::Stack(stack) => words(stack.frames * 8),
+            Type::UserSymbol => words(16),
+            Type::Inet => words(24),
+            Type::Mac => words(6),
+            Type::Aggregate(aggregate) => words(aggregate.slots() * 8),
+        }
+    }
+
+    /// The size by C's rules: what `sizeof` says, and the stride of arrays and pointers.
+    pub fn size_in_memory(&self, ty: &Type) -> u32 {
+        match ty {
+            Type::Struct(id) => self.structs[*id].size,
+            Type::Array(element, count) => self.size_in_memory(element) * count,
+            Type::String(capacity) => *capacity,
+            Type::Void => 1,
+            Type::Mac => 6,
+            Type::Bool
+            | Type::Int(_)
+            | Type::Enum(_)
+            | Type::Buffer(_)
+            | Type::Pointer(..)
+            | Type::Tuple(_)
+            | Type::Record(_)
+            | Type::Stack(_)
+            | Type::KernelSymbol
+            | Type::UserSymbol
+            | Type::Inet
+            | Type::Timestamp(..)
+            | Type::Username
+            | Type::Probe
+            | Type::Aggregate(_) => self.layout(ty).size,
+        }
+    }
+
+    /// The layout of several values behind one another, by C's rules.
+    fn sequence<'t>(&self, types: impl Iterator<Item = &'t Type>) -> Layout {
+        let mut whole = Layout { size: 0, align: 1 };
+        for ty in types {
+            let part = self.layout(ty);
+            whole.size = whole.size.next_multiple_of(part.align) + part.size;
+            whole.align = whole.align.max(part.align);
+        }
+        whole.size = whole.size.next_multiple_of(whole.align);
+        whole
+    }
+}
