@@ -155,9 +155,10 @@ pub struct Enum {
 pub struct Structs {
     pub structs: PrimaryMap<StructId, Struct>,
     pub enums: PrimaryMap<EnumId, Enum>,
-    pub(crate) struct_of_btf: FxHashMap<BtfRef, StructId>,
-    pub(crate) enum_of_btf: FxHashMap<BtfRef, EnumId>,
-    pub(crate) script_names: FxHashMap<String, StructId>,
+    /// What is interned already.
+    pub struct_of_btf: FxHashMap<BtfRef, StructId>,
+    pub enum_of_btf: FxHashMap<BtfRef, EnumId>,
+    pub script_names: FxHashMap<String, StructId>,
 }
 
 /// Size and alignment in bytes; the size is a multiple of the alignment.
