@@ -1,0 +1,184 @@
+//! The object: all that the stages after `compile` see.
+//!
+//! It holds the programs as instructions with relocations, the maps, what the kernel needs to relocate member
+//! accesses, and the manifest: what user space must know to attach, to print, and to report.
+
+use cranelift_entity::{PrimaryMap, entity_impl};
+use rtscript_lang::action::{Action, ActionId};
+use rtscript_lang::config::Config;
+use rtscript_lang::provider::{ProgramKind, Target};
+use rtscript_lang::syntax::source::{Sources, Span};
+use rtscript_lang::typed::{Map, MapId};
+use rtscript_lang::types::{StructId, Structs};
+
+use crate::insn::Insn;
+
+/// Compiled programs with everything that loading and running them needs.
+#[derive(Debug)]
+pub struct Object {
+    /// In the order of `manifest.programs`.
+    pub programs: Vec<Program>,
+    pub maps: PrimaryMap<MapRef, MapDef>,
+    pub globals: MapRef,
+    pub accesses: PrimaryMap<AccessId, Access>,
+    pub manifest: Manifest,
+    /// The texts that spans point into: their lines go into the line information.
+    pub sources: Sources,
+}
+
+#[derive(Debug)]
+pub struct Program {
+    /// At most 15 bytes of letters, digits and `_`.
+    pub name: String,
+    pub kind: ProgramKind,
+    pub insns: Vec<Insn>,
+    /// In the order of instructions.
+    pub relocations: Vec<Relocation>,
+    /// From which instruction on which span holds; the first begins at 0.
+    pub lines: Vec<Line>,
+}
+
+/// A value of an instruction that is known only when the program is loaded. `insn` is an index into
+/// `Program::insns` (not a slot: `ld_imm64` counts once here).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relocation {
+    pub insn: u32,
+    pub kind: RelocationKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelocationKind {
+    /// `ld_imm64` of a map's descriptor.
+    Map(MapRef),
+    /// `ld_imm64` of the address so many bytes into the globals.
+    Global(u32),
+    /// An immediate or an offset that depends on where a member lies. The instruction already has the value that is
+    /// right for the kernel that it was compiled for.
+    Field(AccessId, FieldInfo),
+}
+
+/// Which fact about a member; the kernel's `bpf_core_relo_kind` numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum FieldInfo {
+    ByteOffset = 0,
+    ShiftLeft = 4,
+    ShiftRight = 5,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub insn: u32,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MapRef(u32);
+entity_impl!(MapRef, "map");
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccessId(u32);
+entity_impl!(AccessId, "access");
+
+/// A map as the kernel creates it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapDef {
+    /// At most 15 bytes of letters, digits and `_`.
+    pub name: String,
+    pub kind: MapKind,
+    /// In bytes; 0 for a ring buffer.
+    pub key_size: u32,
+    pub value_size: u32,
+    /// Of a ring buffer: its size in bytes.
+    pub max_entries: u32,
+}
+
+/// The kernel's map types that programs use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MapKind {
+    Hash,
+    /// One value per CPU, created without preallocation.
+    PerCpuHash,
+    LruHash,
+    PerCpuLruHash,
+    Array,
+    PerCpuArray,
+    RingBuf,
+    /// An array that user space maps into its memory: the globals.
+    MappedArray,
+}
+
+/// A member that programs read: a structure of the kernel and the way into it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Access {
+    pub root: StructId,
+    /// Member by member, through nested and anonymous structures.
+    pub steps: Vec<AccessStep>,
+    /// In bytes, on the kernel that it was compiled for; of a bit-field, of its storage unit.
+    pub offset: u32,
+    /// Of a bit-field, on the kernel that it was compiled for: left and right shift in 64 bits.
+    pub shifts: Option<(u8, u8)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccessStep {
+    /// The index of a member in this structure.
+    Field(StructId, u32),
+    /// An element of an array.
+    Element(u32),
+}
+
+/// What user space must know about the programs.
+#[derive(Debug)]
+pub struct Manifest {
+    pub programs: Vec<ProgramInfo>,
+    pub actions: PrimaryMap<ActionId, Action>,
+    pub maps: PrimaryMap<MapId, MapInfo>,
+    /// What the types of actions and maps refer to.
+    pub structs: Structs,
+    pub probe_names: Vec<String>,
+    pub config: Config,
+    /// In the order of their counters in the globals.
+    pub sites: Vec<Site>,
+    /// The ring buffer that events come through; absent where no program sends any.
+    pub ring: Option<MapRef>,
+    /// The small ring for control events that found the main one full. Before the event's own bytes stands a `u64`:
+    /// the main ring's producer position at that time, so that user space can put it in its place.
+    pub reserve: Option<MapRef>,
+}
+
+/// What a program is attached to.
+#[derive(Clone, Debug)]
+pub struct ProgramInfo {
+    /// With the cookie of each: its index in `Manifest::probe_names`.
+    pub targets: Vec<(Target, u64)>,
+    pub span: Span,
+}
+
+/// A map of the script.
+#[derive(Clone, Debug)]
+pub struct MapInfo {
+    pub map: Map,
+    pub storage: MapRef,
+}
+
+/// A place in the script where something may go wrong while it runs, counted in the globals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Site {
+    pub kind: SiteKind,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SiteKind {
+    /// Memory that could not be read: the value was taken as zero.
+    ReadFailed,
+    /// A map had no room for a new element.
+    MapFull,
+    /// `delete` of an element that was not there.
+    DeleteMissing,
+    /// Division or modulo by zero: the result was taken as 1.
+    DivideByZero,
+    /// A loop ended since the kernel's limit was reached.
+    LoopCut,
+}

@@ -1,0 +1,39 @@
+//! What the code is made for: the forms that a kernel allows.
+
+use rtscript_lang::kernel::Features;
+
+/// The choices that depend on the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub read: ReadForm,
+    pub may_goto: bool,
+    /// Signed division and sign-extending moves and loads.
+    pub isa_v4: bool,
+    /// Report every failed read and every failed helper (`-k`).
+    pub report_failures: bool,
+}
+
+/// How kernel memory is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadForm {
+    /// Direct loads behind the kfunc `bpf_rdonly_cast`, whose BTF id this is (6.2 and later). About 1 ns a hop.
+    Cast { kfunc: u32 },
+    /// The helper `bpf_probe_read_kernel`: any kernel, 28 ns a read, and a failure can be told.
+    Probe,
+}
+
+impl Target {
+    /// For programs that run at once on a kernel with these features.
+    pub fn running(features: &Features, report_failures: bool) -> Target {
+        let read = match features.rdonly_cast {
+            Some(kfunc) if !report_failures => ReadForm::Cast { kfunc },
+            Some(_) | None => ReadForm::Probe,
+        };
+        Target { read, may_goto: features.may_goto, isa_v4: features.isa_v4, report_failures }
+    }
+
+    /// For saved objects: no kfunc, so that every loader takes them.
+    pub fn portable() -> Target {
+        Target { read: ReadForm::Probe, may_goto: true, isa_v4: false, report_failures: false }
+    }
+}
