@@ -80,13 +80,23 @@ impl Record {
     }
 }
 
-/// The block of global data that programs and user space share: one array map of one element.
+/// Of the value of a scalar map: where the `u64` lies that is 1 once the map was assigned, and 0 before and after it
+/// was cleared. The value itself lies at 0. (For aggregates, this is what each CPU has.)
+pub fn presence_offset(value: &Type, structs: &Structs) -> u32 {
+    structs.layout(value).size.next_multiple_of(8)
+}
+
+/// The block of global data that programs and user space share: one array map of one element, mapped into user space.
+/// It is the `.bss` section of a saved object.
 ///
-/// It is the `.bss` section of a saved object. The counters of the warning sites follow it.
+/// ```text
+///   0                64                 Manifest::sites_offset
+///   | named below ... | zeros ...        | { u32 count, i32 last error } for each site ... |
+/// ```
 pub mod globals {
-    /// `u32`: 1 while user space sleeps and wants the next event to wake it.
+    /// `u32`: 1 while user space sleeps and wants the next event to wake it. The program that sees it sets it to 0.
     pub const WANT_WAKEUP: u32 = 0;
-    /// `u32`: set by `exit()`.
+    /// `u32`: set to 1 by `exit()`.
     pub const EXITING: u32 = 4;
     /// `u64`: the exit code given to `exit()`.
     pub const EXIT_CODE: u32 = 8;
@@ -94,7 +104,8 @@ pub mod globals {
     pub const START: u32 = 16;
     /// `u64`: events dropped since the ring was full.
     pub const LOST_RING_FULL: u32 = 24;
-    /// Where the warning sites begin: for each `{ u32 count, i32 last error }`.
-    pub const SITES: u32 = 64;
+    /// Bytes that are always zero: the first value of new map elements. As many as the largest needs.
+    pub const ZEROS: u32 = 64;
+    /// Bytes for each warning site.
     pub const SITE_SIZE: u32 = 8;
 }

@@ -140,6 +140,8 @@ pub struct Manifest {
     pub config: Config,
     /// In the order of their counters in the globals.
     pub sites: Vec<Site>,
+    /// Where those counters begin in the globals.
+    pub sites_offset: u32,
     /// The ring buffer that events come through; absent where no program sends any.
     pub ring: Option<MapRef>,
     /// The small ring for control events that found the main one full. Before the event's own bytes stands a `u64`:
