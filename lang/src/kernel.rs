@@ -2,8 +2,26 @@
 //!
 //! The language does no I/O: the runtime answers for the running kernel, and tests for one made of files.
 
+mod fixture;
+mod format;
+
+use crate::btf::Btf;
+
+pub use fixture::FixtureKernel;
+
 /// A kernel that scripts are checked against.
 pub trait Kernel {
+    /// The types of the kernel proper, `vmlinux`.
+    fn btf(&self) -> Result<&Btf, KernelError> {
+        self.module_btf(0)
+    }
+
+    /// The names of what has BTF of its own: `vmlinux` first, then the loaded modules.
+    fn modules(&self) -> Result<&[String], KernelError>;
+
+    /// The types of a module by its position in `modules`; a module's own BTF finds those of `vmlinux` too.
+    fn module_btf(&self, module: u16) -> Result<&Btf, KernelError>;
+
     /// The layout of a tracepoint's record.
     fn tracepoint_format(&self, category: &str, event: &str) -> Result<TracepointFormat, KernelError>;
 

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod aggregate;
+pub mod btf;
 pub mod config;
 pub mod kernel;
 pub mod provider;

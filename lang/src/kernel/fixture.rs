@@ -1,0 +1,96 @@
+//! A kernel made of files, for tests that need neither root nor the kernel that runs.
+
+use std::sync::Arc;
+
+use super::{Features, Kernel, KernelError, TracepointFormat};
+use crate::btf::{Btf, BtfError};
+
+/// Answers from what it was given, always the same.
+#[derive(Debug)]
+pub struct FixtureKernel {
+    modules: Vec<String>,
+    btf: Vec<Arc<Btf>>,
+    /// `(category, event)` and the text of the `format` file, in the kernel's order.
+    formats: Vec<((String, String), String)>,
+    symbols: Vec<(String, u64)>,
+    features: Features,
+}
+
+impl FixtureKernel {
+    /// A kernel with these types, no tracepoint formats, and two CPUs. It has `bpf_rdonly_cast` if its BTF has.
+    pub fn new(btf: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<FixtureKernel, BtfError> {
+        let btf = Arc::new(Btf::parse(btf)?);
+        let rdonly_cast = btf.find("bpf_rdonly_cast", crate::btf::Kind::Func).map(|id| id.0);
+        Ok(FixtureKernel {
+            modules: vec!["vmlinux".to_owned()],
+            btf: vec![btf],
+            formats: Vec::new(),
+            symbols: Vec::new(),
+            features: Features { rdonly_cast, may_goto: true, isa_v4: true },
+        })
+    }
+
+    /// Adds a module whose BTF continues the kernel's.
+    pub fn with_module(
+        mut self,
+        name: &str,
+        btf: impl AsRef<[u8]> + Send + Sync + 'static,
+    ) -> Result<FixtureKernel, BtfError> {
+        self.btf.push(Arc::new(Btf::parse_split(btf, Arc::clone(&self.btf[0]))?));
+        self.modules.push(name.to_owned());
+        Ok(self)
+    }
+
+    /// Adds a tracepoint with the text of its `format` file.
+    pub fn with_tracepoint(mut self, category: &str, event: &str, format: &str) -> FixtureKernel {
+        self.formats.push(((category.to_owned(), event.to_owned()), format.to_owned()));
+        self
+    }
+
+    pub fn with_symbol(mut self, name: &str, address: u64) -> FixtureKernel {
+        self.symbols.push((name.to_owned(), address));
+        self
+    }
+
+    pub fn with_features(mut self, features: Features) -> FixtureKernel {
+        self.features = features;
+        self
+    }
+}
+
+impl Kernel for FixtureKernel {
+    fn modules(&self) -> Result<&[String], KernelError> {
+        Ok(&self.modules)
+    }
+
+    fn module_btf(&self, module: u16) -> Result<&Btf, KernelError> {
+        self.btf
+            .get(usize::from(module))
+            .map(|btf| &**btf)
+            .ok_or_else(|| KernelError::Missing { what: format!("the types of module {module}") })
+    }
+
+    fn tracepoint_format(&self, category: &str, event: &str) -> Result<TracepointFormat, KernelError> {
+        let what = format!("{category}:{event}");
+        match self.formats.iter().find(|((c, e), _)| c == category && e == event) {
+            Some((_, text)) => TracepointFormat::parse(&what, text),
+            None => Err(KernelError::Missing { what: format!("the tracepoint {what}") }),
+        }
+    }
+
+    fn tracepoints(&self) -> Result<Vec<(String, String)>, KernelError> {
+        Ok(self.formats.iter().map(|(name, _)| name.clone()).collect())
+    }
+
+    fn symbol_address(&self, name: &str) -> Result<Option<u64>, KernelError> {
+        Ok(self.symbols.iter().find(|(symbol, _)| symbol == name).map(|(_, address)| *address))
+    }
+
+    fn cpu_count(&self) -> u32 {
+        2
+    }
+
+    fn features(&self) -> &Features {
+        &self.features
+    }
+}
