@@ -4,5 +4,6 @@
 
 pub mod insn;
 pub mod ir;
+pub mod lower;
 pub mod object;
 pub mod target;

@@ -1,0 +1,355 @@
+//! Lowering: the typed program becomes IR. Total: whatever `check` accepts has a lowering.
+//!
+//! - Scalars are SSA values, extended to 64 bits by their type; everything else is bytes at an [`Address`].
+//! - A scalar variable of the script is a variable of the builder; any other lives in a slot.
+//! - Kernel memory is read in one place (`memory.rs`), in the form that the [`Target`] allows.
+//! - What may go wrong while a program runs is counted at a [`Site`], on a cold path of its own.
+
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+use rtscript_lang::record::{self, globals};
+use rtscript_lang::syntax::source::Span;
+use rtscript_lang::typed::{self, LocalId, MapId, Probe, Program, StmtKind};
+use rtscript_lang::types::{StructId, Type};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::insn::{AtomicOp, Cond, Size};
+use crate::ir::builder::{Builder, Variable};
+use crate::ir::{Block, Function, Module, Op, Operand, Slot, Value};
+use crate::object::{
+    Access, AccessId, Manifest, MapDef, MapInfo, MapKind, MapRef, ProgramInfo, Site, SiteKind,
+};
+use crate::target::Target;
+
+mod aggregate;
+mod bytes;
+mod event;
+mod expr;
+mod map;
+mod memory;
+mod statement;
+mod text;
+
+/// Bytes of the ring buffer where the script does not say.
+const RING_SIZE: u32 = 4 << 20;
+/// Bytes of the ring for control events that found the main one full.
+const RESERVE_RING_SIZE: u32 = 64 << 10;
+const PAGE: u32 = 4096;
+
+/// Lowers every probe, and lays out the maps and globals that they share.
+pub fn lower(program: &Program, target: Target) -> Module {
+    let mut shared = Shared::new(program, target);
+    let functions = program
+        .probes
+        .iter()
+        .enumerate()
+        .map(|(index, probe)| Lowering::new(&mut shared, probe, index).run())
+        .collect();
+    shared.finish(functions)
+}
+
+/// What all programs of a script share.
+struct Shared<'p> {
+    program: &'p Program,
+    target: Target,
+    maps: PrimaryMap<MapRef, MapDef>,
+    storage: SecondaryMap<MapId, Option<MapRef>>,
+    globals: MapRef,
+    ring: Option<MapRef>,
+    reserve: Option<MapRef>,
+    accesses: PrimaryMap<AccessId, Access>,
+    access_ids: FxHashMap<Access, AccessId>,
+    sites: Vec<Site>,
+    site_ids: FxHashMap<Site, u32>,
+    sites_offset: u32,
+    /// The kernel's `task_struct`, if the checker met it.
+    task_struct: Option<StructId>,
+}
+
+impl<'p> Shared<'p> {
+    fn new(program: &'p Program, target: Target) -> Self {
+        let mut maps = PrimaryMap::new();
+        let mut storage = SecondaryMap::new();
+        let mut zeros = 8;
+        for (id, map) in &program.maps {
+            let def = map_def(program, map, maps.len());
+            zeros = zeros.max(def.value_size);
+            storage[id] = Some(maps.push(def));
+        }
+        let sites_offset = (globals::ZEROS + zeros).next_multiple_of(8);
+        let globals = maps.push(MapDef {
+            name: "globals".to_string(),
+            kind: MapKind::MappedArray,
+            key_size: 4,
+            value_size: sites_offset,
+            max_entries: 1,
+        });
+        let ring = |name: &str, bytes: u32| MapDef {
+            name: name.to_string(),
+            kind: MapKind::RingBuf,
+            key_size: 0,
+            value_size: 0,
+            max_entries: bytes,
+        };
+        let pages = program.config.perf_rb_pages.map(|pages| {
+            pages.clamp(1, 1 << 17).checked_next_power_of_two().map_or(RING_SIZE, |pages| pages * PAGE)
+        });
+        let sends = !program.actions.is_empty();
+        let main = sends.then(|| maps.push(ring("events", pages.unwrap_or(RING_SIZE))));
+        let controls = program.actions.values().any(|action| action.is_control());
+        let reserve = controls.then(|| maps.push(ring("reserve", RESERVE_RING_SIZE)));
+        let task_struct = program.structs.structs.iter().find_map(|(id, def)| {
+            (def.name == "task_struct" && def.fields.is_some() && is_kernel(def)).then_some(id)
+        });
+        Shared {
+            program,
+            target,
+            maps,
+            storage,
+            globals,
+            ring: main,
+            reserve,
+            accesses: PrimaryMap::new(),
+            access_ids: FxHashMap::default(),
+            sites: Vec::new(),
+            site_ids: FxHashMap::default(),
+            sites_offset,
+            task_struct,
+        }
+    }
+
+    fn finish(mut self, functions: Vec<Function>) -> Module {
+        let sites_size = self.sites.len() as u32 * globals::SITE_SIZE;
+        self.maps[self.globals].value_size = (self.sites_offset + sites_size).next_multiple_of(8);
+        let program = self.program;
+        let cookies: FxHashMap<&str, u64> =
+            (program.probe_names.iter().map(String::as_str)).zip(0..).collect();
+        let cookie = |name: &str| cookies.get(name).copied().unwrap_or(0);
+        let programs = program
+            .probes
+            .iter()
+            .map(|probe| ProgramInfo {
+                targets: probe.targets.iter().map(|t| (t.clone(), cookie(&t.name))).collect(),
+                span: probe.span,
+            })
+            .collect();
+        let maps = (program.maps.iter())
+            .filter_map(|(id, map)| Some(MapInfo { map: map.clone(), storage: self.storage[id]? }))
+            .collect();
+        let manifest = Manifest {
+            programs,
+            actions: program.actions.clone(),
+            maps,
+            structs: program.structs.clone(),
+            probe_names: program.probe_names.clone(),
+            config: program.config.clone(),
+            sites: self.sites,
+            sites_offset: self.sites_offset,
+            ring: self.ring,
+            reserve: self.reserve,
+        };
+        Module {
+            functions,
+            maps: self.maps,
+            globals: self.globals,
+            accesses: self.accesses,
+            manifest,
+            target: self.target,
+        }
+    }
+
+    fn access(&mut self, access: Access) -> AccessId {
+        if let Some(&id) = self.access_ids.get(&access) {
+            return id;
+        }
+        let id = self.accesses.push(access.clone());
+        self.access_ids.insert(access, id);
+        id
+    }
+
+    /// The offset of a site's counter in the globals.
+    fn site(&mut self, site: Site) -> u32 {
+        let next = self.sites.len() as u32;
+        let index = *self.site_ids.entry(site).or_insert(next);
+        if index == next {
+            self.sites.push(site);
+        }
+        self.sites_offset + index * globals::SITE_SIZE
+    }
+}
+
+fn is_kernel(def: &rtscript_lang::types::Struct) -> bool {
+    match def.origin {
+        rtscript_lang::types::Origin::Kernel(_) => true,
+        rtscript_lang::types::Origin::Script => false,
+    }
+}
+
+/// How the kernel stores a map of the script.
+///
+/// A scalar map is an array of one element, kept per CPU for aggregates, with a word behind the value that says
+/// whether it was assigned.
+fn map_def(program: &Program, map: &typed::Map, number: usize) -> MapDef {
+    let structs = &program.structs;
+    let per_cpu = matches!(map.value, Type::Aggregate(_));
+    let letters = map.name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_');
+    let name: String = "at_".chars().chain(letters).take(15).collect();
+    let name = if map.name.is_empty() { format!("at_{number}") } else { name };
+    match &map.key {
+        None => MapDef {
+            name,
+            kind: if per_cpu { MapKind::PerCpuArray } else { MapKind::Array },
+            key_size: 4,
+            value_size: record::presence_offset(&map.value, structs) + 8,
+            max_entries: 1,
+        },
+        Some(key) => {
+            let kind = match (map.kind, per_cpu) {
+                (typed::MapKind::Hash, false) => MapKind::Hash,
+                (typed::MapKind::Hash | typed::MapKind::PerCpuHash, _) => MapKind::PerCpuHash,
+                (typed::MapKind::LruHash, false) => MapKind::LruHash,
+                (typed::MapKind::LruHash | typed::MapKind::PerCpuLruHash, _) => MapKind::PerCpuLruHash,
+            };
+            MapDef {
+                name,
+                kind,
+                key_size: structs.layout(key).size,
+                value_size: structs.layout(&map.value).size.next_multiple_of(8),
+                max_entries: map.max_entries,
+            }
+        }
+    }
+}
+
+/// One probe's lowering.
+struct Lowering<'a, 'p> {
+    shared: &'a mut Shared<'p>,
+    program: &'p Program,
+    probe: &'p Probe,
+    b: Builder,
+    locals: SecondaryMap<LocalId, Option<Storage>>,
+    /// For `break` and `continue`, innermost last.
+    loops: Vec<Loop>,
+    /// What is known on every path to here.
+    known: Known,
+}
+
+/// Where a variable of the script is.
+#[derive(Clone, Copy)]
+enum Storage {
+    Scalar(Variable),
+    Bytes(Slot),
+}
+
+struct Loop {
+    next: Block,
+    after: Block,
+}
+
+/// Facts that hold at the current place, since the code before it established them.
+#[derive(Clone, Default)]
+struct Known {
+    /// Pointers that were tested for lying in kernel memory.
+    tested: FxHashSet<Value>,
+    current_task: Option<Value>,
+    pid_tgid: Option<Value>,
+    uid_gid: Option<Value>,
+    /// The address of four zero bytes: the key of scalar maps.
+    zero_key: Option<Value>,
+}
+
+impl<'a, 'p> Lowering<'a, 'p> {
+    fn new(shared: &'a mut Shared<'p>, probe: &'p Probe, index: usize) -> Self {
+        let program = shared.program;
+        let first = probe.targets.first().map_or("", |target| target.name.rsplit(':').next().unwrap_or(""));
+        let letters = first.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_');
+        let name: String = format!("p{index}_").chars().chain(letters).take(15).collect();
+        let mut b = Builder::new(name, probe.context.program, probe.span);
+        let mut locals = SecondaryMap::new();
+        for (id, local) in &probe.locals {
+            locals[id] = Some(if local.ty.is_scalar() || local.ty == Type::Void {
+                Storage::Scalar(b.variable())
+            } else {
+                Storage::Bytes(b.slot(program.structs.layout(&local.ty).size))
+            });
+        }
+        let known = Known::default();
+        Lowering { shared, program, probe, b, locals, loops: Vec::new(), known }
+    }
+
+    fn run(mut self) -> Function {
+        // What is not assigned reads as zero, so a slot that is not assigned before everything else is cleared.
+        let assigned_first = first_assignment(&self.probe.body);
+        for (id, local) in &self.probe.locals {
+            if let Some(Storage::Bytes(slot)) = self.locals[id]
+                && Some(id) != assigned_first
+            {
+                let size = self.program.structs.layout(&local.ty).size;
+                let address = self.slot_address(slot);
+                self.clear_value(address, &local.ty, size);
+            }
+        }
+        if let Some(predicate) = &self.probe.predicate {
+            let (body, out) = (self.b.block(), self.b.block());
+            self.condition(predicate, body, out);
+            self.b.switch_sealed(out);
+            self.b.ret(Operand::Imm(0));
+            self.b.switch_sealed(body);
+        }
+        self.statements(&self.probe.body);
+        self.b.finish()
+    }
+
+    fn structs(&self) -> &'p rtscript_lang::types::Structs {
+        &self.program.structs
+    }
+
+    /// Counts something that went wrong, in the current block.
+    fn count_site(&mut self, kind: SiteKind, span: Span, error: Option<Value>) {
+        let offset = self.shared.site(Site { kind, span });
+        let counter = self.b.value(Op::GlobalAddr(offset));
+        let one = self.b.iconst(1);
+        self.b.effect(Op::Atomic {
+            op: AtomicOp::Add,
+            size: Size::W,
+            base: counter,
+            displacement: 0,
+            value: one,
+        });
+        if let Some(error) = error {
+            self.b.store(Size::W, counter, 4, Operand::Value(error));
+        }
+    }
+
+    /// Counts a site where the comparison holds, and goes on either way.
+    fn count_site_if(
+        &mut self,
+        cond: Cond,
+        left: Value,
+        right: Operand,
+        site: (SiteKind, Span),
+        error: Option<Value>,
+    ) {
+        let (cold, go_on) = (self.b.block(), self.b.block());
+        self.b.branch(cond, left, right, cold, go_on);
+        self.b.switch_sealed(cold);
+        self.count_site(site.0, site.1, error);
+        self.b.jump(go_on, &[]);
+        self.b.switch_sealed(go_on);
+    }
+
+    /// Lowers something whose knowledge must not outlive it, since not every path leads through it.
+    fn branch_scope<R>(&mut self, lower: impl FnOnce(&mut Self) -> R) -> R {
+        let known = self.known.clone();
+        let result = lower(self);
+        self.known = known;
+        result
+    }
+}
+
+/// The variable that the first statement assigns, if it does.
+fn first_assignment(body: &[typed::Stmt]) -> Option<LocalId> {
+    match body.first().map(|stmt| &stmt.kind) {
+        Some(StmtKind::SetLocal(local, _)) => Some(*local),
+        _ => None,
+    }
+}

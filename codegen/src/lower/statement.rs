@@ -1,0 +1,180 @@
+//! Statements and control flow.
+
+use rtscript_lang::typed::{Block, ExprKind, LocalId, Stmt, StmtKind};
+
+use super::{Loop, Lowering, Storage};
+use crate::insn::Cond;
+use crate::ir::{Operand, Value};
+use crate::object::SiteKind;
+
+/// Loops of at most so many rounds are walked by the kernel's verifier as they are.
+const SHORT_LOOP: i64 = 64;
+
+impl Lowering<'_, '_> {
+    pub(super) fn statements(&mut self, block: &Block) {
+        for stmt in block {
+            if !self.b.is_reachable() {
+                return;
+            }
+            let outer = self.b.at(stmt.span);
+            self.statement(stmt);
+            self.b.at(outer);
+        }
+    }
+
+    fn statement(&mut self, stmt: &Stmt) {
+        match &stmt.kind {
+            StmtKind::Expr(expr) => match &expr.kind {
+                ExprKind::Delete(element) => self.delete_discarded(element, expr.span),
+                _ if expr.ty.is_scalar() => {
+                    self.scalar(expr);
+                }
+                _ => {
+                    self.place(expr);
+                }
+            },
+            StmtKind::SetLocal(local, value) => self.set_local(*local, value),
+            StmtKind::SetMap(element, value) => self.set_map(element, value, stmt.span),
+            StmtKind::UpdateMap(element, op, value) => self.update_map(element, *op, value, stmt.span),
+            StmtKind::Aggregate(element, aggregate, value) => {
+                self.aggregate(element, *aggregate, value.as_ref(), stmt.span);
+            }
+            StmtKind::If(cond, then, otherwise) => {
+                self.either(cond, |this| this.statements(then), |this| this.statements(otherwise));
+            }
+            StmtKind::While(cond, body) => self.while_loop(cond, body),
+            StmtKind::Range { local, from, to, body } => self.range_loop(*local, from, to, body),
+            StmtKind::Unroll(count, body) => self.unroll(*count, body),
+            StmtKind::Break => {
+                if let Some(innermost) = self.loops.last() {
+                    let after = innermost.after;
+                    self.b.jump(after, &[]);
+                }
+            }
+            StmtKind::Continue => {
+                if let Some(innermost) = self.loops.last() {
+                    let next = innermost.next;
+                    self.b.jump(next, &[]);
+                }
+            }
+            StmtKind::Return(value) => {
+                let value = match value {
+                    Some(value) if value.ty.is_scalar() => Operand::Value(self.scalar(value)),
+                    Some(_) | None => Operand::Imm(0),
+                };
+                let value = self.b.operand(value);
+                self.b.ret(value);
+            }
+            StmtKind::Emit(action, args) => self.emit(*action, args, stmt.span),
+            StmtKind::Join(action, argv) => self.join(*action, argv, stmt.span),
+            StmtKind::Exit(action, code) => self.exit(*action, code.as_ref()),
+            StmtKind::Block(block) => self.statements(block),
+        }
+    }
+
+    fn set_local(&mut self, local: LocalId, value: &rtscript_lang::typed::Expr) {
+        match self.locals[local] {
+            Some(Storage::Scalar(variable)) => {
+                let value = self.scalar(value);
+                self.b.set(variable, value);
+            }
+            Some(Storage::Bytes(slot)) => {
+                // The value may be made of the variable's old one.
+                let from = self.temporary(&value.ty);
+                self.write(value, &from, true);
+                let to = self.slot_address(slot);
+                let room = self.structs().layout(&self.probe.locals[local].ty).size;
+                let size = self.structs().layout(&value.ty).size.min(room);
+                self.copy(&from, &to, size, room, value.span);
+            }
+            None => {}
+        }
+    }
+
+    fn while_loop(&mut self, cond: &rtscript_lang::typed::Expr, body: &Block) {
+        let (head, inside, after) = (self.b.block(), self.b.block(), self.b.block());
+        self.b.jump(head, &[]);
+        self.b.switch(head);
+        self.branch_scope(|this| {
+            this.bound_loop(after);
+            this.condition(cond, inside, after);
+            this.b.switch_sealed(inside);
+            this.loops.push(Loop { next: head, after });
+            this.branch_scope(|this| this.statements(body));
+            this.loops.pop();
+            this.b.jump(head, &[]);
+        });
+        self.b.seal(head);
+        self.b.switch_sealed(after);
+    }
+
+    /// Lets the kernel end a loop that runs too long; that it did is counted.
+    fn bound_loop(&mut self, after: crate::ir::Block) {
+        if !self.shared.target.may_goto {
+            return;
+        }
+        let (go_on, cut) = (self.b.block(), self.b.block());
+        self.b.may_goto(go_on, cut);
+        self.b.switch_sealed(cut);
+        let span = self.b.span();
+        self.count_site(SiteKind::LoopCut, span, None);
+        self.b.jump(after, &[]);
+        self.b.switch_sealed(go_on);
+    }
+
+    fn range_loop(
+        &mut self,
+        local: LocalId,
+        from: &rtscript_lang::typed::Expr,
+        to: &rtscript_lang::typed::Expr,
+        body: &Block,
+    ) {
+        let start = self.scalar(from);
+        let end = self.scalar(to);
+        let counter = self.b.variable();
+        self.b.set(counter, start);
+        let (head, inside, next, after) = (self.b.block(), self.b.block(), self.b.block(), self.b.block());
+        self.b.jump(head, &[]);
+        self.b.switch(head);
+        let rounds: Option<i64> = self.b.constant(start).zip(self.b.constant(end)).map(|(a, b)| b - a);
+        self.branch_scope(|this| {
+            if rounds.is_none_or(|rounds| rounds > SHORT_LOOP) {
+                this.bound_loop(after);
+            }
+            let here: Value = this.b.get(counter);
+            this.b.branch(Cond::Slt, here, Operand::Value(end), inside, after);
+            this.b.switch_sealed(inside);
+            if let Some(Storage::Scalar(variable)) = this.locals[local] {
+                this.b.set(variable, here);
+            }
+            this.loops.push(Loop { next, after });
+            this.branch_scope(|this| this.statements(body));
+            this.loops.pop();
+            this.b.jump(next, &[]);
+            this.b.switch_sealed(next);
+            let here = this.b.get(counter);
+            let sum = this.b.add(here, Operand::Imm(1));
+            this.b.set(counter, sum);
+            this.b.jump(head, &[]);
+        });
+        self.b.seal(head);
+        self.b.switch_sealed(after);
+    }
+
+    fn unroll(&mut self, count: u32, body: &Block) {
+        let after = self.b.block();
+        for _ in 0..count {
+            if !self.b.is_reachable() {
+                break;
+            }
+            let next = self.b.block();
+            self.loops.push(Loop { next, after });
+            self.branch_scope(|this| this.statements(body));
+            self.loops.pop();
+            self.b.jump(next, &[]);
+            self.b.switch_sealed(next);
+        }
+        self.b.jump(after, &[]);
+        self.b.switch_sealed(after);
+    }
+}
