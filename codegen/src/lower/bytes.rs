@@ -191,7 +191,7 @@ impl Lowering<'_, '_> {
                 };
                 let from = self.text_source(&args[0]);
                 if exact {
-                    self.clear_value_fully(to, room);
+                    self.clear(to, room);
                 }
                 let length = self.text_limit(args.get(1), capacity);
                 self.read_text_into(&from, to, length, expr.span);
@@ -233,11 +233,6 @@ impl Lowering<'_, '_> {
             | Intrinsic::StrLen
             | Intrinsic::StackLen => {}
         }
-    }
-
-    /// Zeros of any number, by a loop of the machine where they are many.
-    pub(super) fn clear_value_fully(&mut self, to: &Address, room: u32) {
-        self.clear(to, room);
     }
 
     /// Where a string that `str` is given lies.

@@ -424,7 +424,7 @@ impl Lowering<'_, '_> {
         }
         // Copied to a zeroed slot of its own where the index is good.
         let value = self.temporary(element);
-        self.clear_value(value.clone(), element, self.structs().layout(element).size);
+        self.clear_value(&value, element);
         let (good, done) = (self.b.block(), self.b.block());
         self.b.branch(Cond::Lt, index, Operand::Imm(count as i32), good, done);
         self.b.switch_sealed(good);

@@ -164,7 +164,7 @@ impl Lowering<'_, '_> {
         self.with_found(
             key,
             |this, pointer| this.copy(&Address::own(pointer, 0), to, room, room, this.b.span()),
-            |this| this.clear_value_fully(to, room),
+            |this| this.clear(to, room),
         );
     }
 
@@ -300,7 +300,7 @@ impl Lowering<'_, '_> {
             |this, pointer| {
                 let before = this.b.load(Size::D, false, pointer, presence as i32);
                 this.b.set(was, before);
-                this.clear_value_fully(&Address::own(pointer, 0), presence + 8);
+                this.clear(&Address::own(pointer, 0), presence + 8);
             },
             |this| {
                 let zero = this.b.iconst(0);

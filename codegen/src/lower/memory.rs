@@ -157,11 +157,7 @@ impl Lowering<'_, '_> {
         match (address.memory, self.shared.target.read) {
             (Memory::Own | Memory::Context, _) => {
                 let at = self.flat(address);
-                if at.memory == Memory::Context || at.chunk() >= size.bytes() {
-                    let loaded = self.load(size, signed, at.base, at.offset);
-                    return loaded;
-                }
-                self.b.load(size, signed, at.base, at.offset)
+                self.load(size, signed, at.base, at.offset)
             }
             (Memory::Kernel, ReadForm::Cast { .. }) => {
                 self.test_kernel_pointer(address.base, span);
@@ -282,20 +278,29 @@ impl Lowering<'_, '_> {
     }
 
     /// Makes memory read as the zero of its type: for text, an empty string is enough.
-    pub(super) fn clear_value(&mut self, at: Address, ty: &Type, room: u32) {
-        match ty {
-            Type::String(_) | Type::Buffer(_) => self.clear(&at, 8),
-            _ if room <= 2 * COPY_BY_LOADS => self.clear(&at, room),
-            _ => {
-                // The zeros of the globals are as many as the largest map value needs; go piece by piece.
-                let mut done = 0;
-                while done < room {
-                    let piece = (room - done).min(8);
-                    self.clear(&at.plus(done), piece);
-                    done += piece;
-                }
-            }
-        }
+    pub(super) fn clear_value(&mut self, at: &Address, ty: &Type) {
+        let bytes = match ty {
+            Type::String(_) | Type::Buffer(_) => 8,
+            Type::Void
+            | Type::Bool
+            | Type::Int(_)
+            | Type::Enum(_)
+            | Type::Pointer(..)
+            | Type::Struct(_)
+            | Type::Array(..)
+            | Type::Tuple(_)
+            | Type::Record(_)
+            | Type::Stack(_)
+            | Type::KernelSymbol
+            | Type::UserSymbol
+            | Type::Inet
+            | Type::Mac
+            | Type::Timestamp(..)
+            | Type::Username
+            | Type::Probe
+            | Type::Aggregate(_) => self.structs().layout(ty).size,
+        };
+        self.clear(at, bytes);
     }
 
     pub(super) fn int_of(&self, ty: &Type) -> Int {

@@ -283,9 +283,8 @@ impl<'a, 'p> Lowering<'a, 'p> {
             if let Some(Storage::Bytes(slot)) = self.locals[id]
                 && Some(id) != assigned_first
             {
-                let size = self.program.structs.layout(&local.ty).size;
                 let address = self.slot_address(slot);
-                self.clear_value(address, &local.ty, size);
+                self.clear_value(&address, &local.ty);
             }
         }
         if let Some(predicate) = &self.probe.predicate {
