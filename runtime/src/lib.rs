@@ -1,3 +1,4 @@
 //! runtime
 
 pub mod bpf;
+pub mod kernel;

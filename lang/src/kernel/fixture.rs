@@ -17,7 +17,8 @@ pub struct FixtureKernel {
 }
 
 impl FixtureKernel {
-    /// A kernel with these types, no tracepoint formats, and two CPUs. It has `bpf_rdonly_cast` if its BTF has.
+    /// A kernel with these types and two CPUs. Until it is given tracepoints it is one whose tracefs must not be
+    /// read, as it is without root. It has `bpf_rdonly_cast` if its BTF has.
     pub fn new(btf: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<FixtureKernel, BtfError> {
         let btf = Arc::new(Btf::parse(btf)?);
         let rdonly_cast = btf.find("bpf_rdonly_cast", crate::btf::Kind::Func).map(|id| id.0);
@@ -56,6 +57,14 @@ impl FixtureKernel {
         self.features = features;
         self
     }
+
+    fn check_tracefs(&self) -> Result<(), KernelError> {
+        if self.formats.is_empty() {
+            let what = "the kernel's tracepoints (tracefs)".to_owned();
+            return Err(KernelError::Denied { what, help: "add one with `with_tracepoint`".to_owned() });
+        }
+        Ok(())
+    }
 }
 
 impl Kernel for FixtureKernel {
@@ -71,6 +80,7 @@ impl Kernel for FixtureKernel {
     }
 
     fn tracepoint_format(&self, category: &str, event: &str) -> Result<TracepointFormat, KernelError> {
+        self.check_tracefs()?;
         let what = format!("{category}:{event}");
         match self.formats.iter().find(|((c, e), _)| c == category && e == event) {
             Some((_, text)) => TracepointFormat::parse(&what, text),
@@ -79,6 +89,7 @@ impl Kernel for FixtureKernel {
     }
 
     fn tracepoints(&self) -> Result<Vec<(String, String)>, KernelError> {
+        self.check_tracefs()?;
         Ok(self.formats.iter().map(|(name, _)| name.clone()).collect())
     }
 
