@@ -170,13 +170,14 @@ fn print_program_times(all: &[Results]) {
 
 /// What rtscript should reach, and whether it does.
 fn goal(all: &[Results], results: &Results, empty: &Results) -> [String; 2] {
-    let net = |m: &Measured, empty: &Measured| m.program - empty.program;
-    let against_c = |body, share: f64, text: &str| match find(all, Form::c(Probe::Raw, body)) {
-        None => [text.to_string(), "no C".into()],
+    let net =
+        |results: &Results, share: f64| results.paired(empty, |m, empty| share * (m.program - empty.program));
+    let mine = net(results, 1.0);
+    let against_c = |body, share, text: &str| match find(all, Form::c(Probe::Raw, body)) {
+        None => [text.to_string(), "no C to compare with".into()],
         Some(c) => {
-            let limit = share * c.paired(empty, net).median();
-            let mine = results.paired(empty, net);
-            [text.to_string(), format!("{} ({:.0})", verdict(&mine, limit), limit)]
+            let limit = net(c, share);
+            [text.to_string(), format!("{} ({:.0})", verdict(&mine, &limit), limit.median())]
         }
     };
     if results.form.by != By::Rtscript || results.form.probe != Probe::Raw {
@@ -185,7 +186,7 @@ fn goal(all: &[Results], results: &Results, empty: &Results) -> [String; 2] {
     match results.form.body {
         Body::Article => against_c(Body::Direct, 1.2, "C direct + 20 %"),
         Body::CountByPid => against_c(Body::CountByPid, 1.0, "C"),
-        Body::Count => ["5".into(), verdict(&results.paired(empty, net), 5.0).into()],
+        Body::Count => ["5".into(), verdict(&mine, &5.0.into()).into()],
         Body::Empty | Body::Core | Body::Direct => [String::new(), String::new()],
     }
 }

@@ -27,6 +27,13 @@ impl Sample {
     }
 }
 
+/// A single value, such as a limit.
+impl From<f64> for Sample {
+    fn from(value: f64) -> Self {
+        Self(vec![value])
+    }
+}
+
 impl FromIterator<f64> for Sample {
     fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
         let mut sample = Self::default();
@@ -35,11 +42,11 @@ impl FromIterator<f64> for Sample {
     }
 }
 
-/// Whether a goal was met: `sample` should be at most `limit`.
-pub fn verdict(sample: &Sample, limit: f64) -> &'static str {
-    if sample.median() <= limit {
+/// Whether a goal was met: `sample` should be at most `limit`. Where only their spreads overlap, that is noise.
+pub fn verdict(sample: &Sample, limit: &Sample) -> &'static str {
+    if sample.median() <= limit.median() {
         "met"
-    } else if sample.quantile(0.25) <= limit {
+    } else if sample.quantile(0.25) <= limit.quantile(0.75) {
         "within noise"
     } else {
         "MISSED"

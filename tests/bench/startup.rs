@@ -26,14 +26,17 @@ fn print_whole_process(pairs: usize, tools: &Tools) -> Result<(), String> {
         format!("A whole process, `-e 'begin {{ exit(); }}'`, {pairs} pairs (medians)"),
         &["by", "ms", "25..75 %", "/bin/true, ms", "ratio", "ms more", "goal", "is"],
     );
-    let tracers =
-        [("rtscript", Some(&tools.rtscript), pairs), ("bpftrace", tools.bpftrace.as_ref(), pairs.min(10))];
-    for (name, path, pairs) in tracers {
+    let tracers = [
+        ("rtscript", Some(&tools.rtscript), "begin { exit(); }", pairs),
+        // Its old versions know this spelling only.
+        ("bpftrace", tools.bpftrace.as_ref(), "BEGIN { exit(); }", pairs.min(10)),
+    ];
+    for (name, path, script, pairs) in tracers {
         let Some(path) = path else {
             table.row([name.to_string(), "not installed".into()]);
             continue;
         };
-        match time_pairs(path, pairs) {
+        match time_pairs(path, script, pairs) {
             Err(why) => table.row([name.to_string(), why]),
             Ok(times) => {
                 let sample = |value: fn(&(f64, f64)) -> f64| times.iter().map(value).collect::<Sample>();
@@ -48,7 +51,7 @@ fn print_whole_process(pairs: usize, tools: &Tools) -> Result<(), String> {
                     format!("{:.2}", sample(|(base, mine)| mine / base).median()),
                     format!("{:.2}", sample(|(base, mine)| mine - base).median()),
                     if is_ours { "3 × true + 3 ms".into() } else { String::new() },
-                    if is_ours { verdict(&beyond, 3.0).into() } else { String::new() },
+                    if is_ours { verdict(&beyond, &3.0.into()).into() } else { String::new() },
                 ]);
             }
         }
@@ -58,7 +61,7 @@ fn print_whole_process(pairs: usize, tools: &Tools) -> Result<(), String> {
 }
 
 /// Milliseconds of /bin/true and of the tracer, pair by pair.
-fn time_pairs(tracer: &Path, pairs: usize) -> Result<Vec<(f64, f64)>, String> {
+fn time_pairs(tracer: &Path, script: &str, pairs: usize) -> Result<Vec<(f64, f64)>, String> {
     let run = |command: &mut Command| -> Result<f64, String> {
         let start = Instant::now();
         let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -70,12 +73,7 @@ fn time_pairs(tracer: &Path, pairs: usize) -> Result<Vec<(f64, f64)>, String> {
         }
     };
     (0..pairs)
-        .map(|_| {
-            Ok((
-                run(&mut Command::new("/bin/true"))?,
-                run(Command::new(tracer).args(["-e", "begin { exit(); }"]))?,
-            ))
-        })
+        .map(|_| Ok((run(&mut Command::new("/bin/true"))?, run(Command::new(tracer).args(["-e", script]))?)))
         .collect()
 }
 
@@ -88,7 +86,11 @@ fn print_attaching(rounds: usize, events: u64, tools: &Tools) -> Result<(), Stri
         Form::c(Probe::Raw, Body::Direct),
     ];
     if tools.bpftrace.is_some() {
-        forms.push(Form { probe: Probe::Raw, body: Body::Article, by: By::Bpftrace });
+        forms.extend([Probe::Raw, Probe::Tracepoint].map(|probe| Form {
+            probe,
+            body: Body::Article,
+            by: By::Bpftrace,
+        }));
     }
     let mut times: Vec<Result<Sample, String>> = forms.iter().map(|_| Ok(Sample::default())).collect();
     for _ in 0..rounds {
@@ -125,7 +127,7 @@ fn print_attaching(rounds: usize, events: u64, tools: &Tools) -> Result<(), Stri
             format!("{:.1}", memory.ring),
             format!("{rest:.1}"),
             if is_goal { "5 ms; 12 MiB".into() } else { String::new() },
-            if is_goal { format!("{}; {is_small}", verdict(&attached, 5.0)) } else { String::new() },
+            if is_goal { format!("{}; {is_small}", verdict(&attached, &5.0.into())) } else { String::new() },
         ]));
     }
     table.print();

@@ -72,9 +72,7 @@ impl Tracer {
                 let _ = child.kill();
                 let status = child.wait().map_err(|error| error.to_string())?;
                 let text = errors.join().unwrap_or_default();
-                let first = text.lines().find(|line| !line.trim().is_empty());
-                Err(first
-                    .map_or_else(|| format!("was not attached and said nothing ({status})"), str::to_string))
+                Err(reason(&text).unwrap_or_else(|| format!("was not attached and said nothing ({status})")))
             }
         }
     }
@@ -127,6 +125,13 @@ impl Tracer {
         }
         Ok(self.errors.join().unwrap_or_default())
     }
+}
+
+/// The line of `text` that looks most like a reason: the first that calls itself an error, or else the first.
+fn reason(text: &str) -> Option<String> {
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_error = |line: &&str| line.contains('×') || line.to_lowercase().contains("error");
+    lines().find(is_error).or_else(|| lines().next()).map(str::to_string)
 }
 
 /// Reads to the end; sends the time of the first line that says that all is attached, and copies what is read.
