@@ -1,4 +1,5 @@
 //! runtime
 
+pub mod attach;
 pub mod bpf;
 pub mod kernel;
