@@ -3,3 +3,4 @@
 pub mod attach;
 pub mod bpf;
 pub mod kernel;
+pub mod session;

@@ -91,18 +91,34 @@ impl Ring {
     /// Fewer than `max` mean that the ring was empty, or its next record still being written, *after* our position was published: it
     /// is now safe to wait for the descriptor to become readable, also where producers wake adaptively.
     pub fn drain(&mut self, max: usize, mut read: impl FnMut(&[u8])) -> usize {
+        self.drain_while(max, |record| {
+            read(record);
+            true
+        })
+    }
+
+    /// The same, until `read` says `false`: that record is the last one taken.
+    pub fn drain_while(&mut self, max: usize, mut read: impl FnMut(&[u8]) -> bool) -> usize {
         let mut count = 0;
+        let mut go_on = true;
         loop {
             let before = self.position;
-            let records = self.drain_once(max - count, &mut read);
-            count += records;
+            count += self.drain_once(max - count, &mut |record| {
+                go_on = read(record);
+                go_on
+            });
             self.publish();
-            if self.position == before || count == max {
+            if self.position == before || count == max || !go_on {
                 return count;
             }
             // A producer that commits a record now must see our position, or we its record.
             fence(Ordering::SeqCst);
         }
+    }
+
+    /// Up to where records were taken; the positions of records only grow.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// How many bytes are in the ring, with headers, padding and records that are still being written.
@@ -116,7 +132,7 @@ impl Ring {
     }
 
     /// Reads what is complete at the moment.
-    fn drain_once(&mut self, max: usize, read: &mut impl FnMut(&[u8])) -> usize {
+    fn drain_once(&mut self, max: usize, read: &mut impl FnMut(&[u8]) -> bool) -> usize {
         let mut count = 0;
         let mut published = self.position;
         let end = self.producer_position().load(Ordering::Acquire);
@@ -132,11 +148,15 @@ impl Ring {
                 // No kernel writes this; reading on would leave the mapping.
                 break;
             }
+            let mut go_on = true;
             if header & BPF_RINGBUF_DISCARD_BIT == 0 {
-                read(self.record(place, len as usize));
+                go_on = read(self.record(place, len as usize));
                 count += 1;
             }
             self.position = next;
+            if !go_on {
+                break;
+            }
             if self.position - published >= PUBLISH_AFTER {
                 self.publish();
                 published = self.position;

@@ -1,0 +1,5 @@
+//! Running a loaded script: from `begin` to the maps that are printed at the end.
+
+pub mod child;
+pub mod events;
+pub mod signals;

@@ -1,0 +1,72 @@
+//! Signals as a descriptor: SIGINT and SIGTERM end tracing in order, a second one at once.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// SIGINT and SIGTERM, blocked and readable. Dropping it gives them their usual effect again.
+#[derive(Debug)]
+pub struct Signals {
+    fd: OwnedFd,
+}
+
+impl Signals {
+    /// Takes the signals over; also lets a closed pipe be an error instead of a signal.
+    pub fn take() -> io::Result<Signals> {
+        let set = set();
+        // SAFETY: a valid set; the descriptor is new and owned here alone.
+        unsafe {
+            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(Signals { fd: OwnedFd::from_raw_fd(fd) })
+        }
+    }
+
+    /// Takes one signal that has come, if one has, and from then on lets the next one end the process at once.
+    pub fn received(&self) -> bool {
+        let mut info = std::mem::MaybeUninit::<libc::signalfd_siginfo>::uninit();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: room for one record.
+        let read =
+            unsafe { libc::read(std::os::fd::AsRawFd::as_raw_fd(&self.fd), info.as_mut_ptr().cast(), size) };
+        let came = read == size as isize;
+        if came {
+            unblock();
+        }
+        came
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        unblock();
+    }
+}
+
+fn unblock() {
+    let set = set();
+    // SAFETY: a valid set.
+    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
+}
+
+fn set() -> libc::sigset_t {
+    // SAFETY: an empty set is made of zeroed memory, then filled by the library.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGINT);
+        libc::sigaddset(&raw mut set, libc::SIGTERM);
+        set
+    }
+}
