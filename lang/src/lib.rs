@@ -7,6 +7,7 @@ pub mod action;
 pub mod aggregate;
 pub mod btf;
 pub mod config;
+pub mod from_btf;
 pub mod kernel;
 pub mod provider;
 pub mod record;

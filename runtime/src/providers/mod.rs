@@ -1,0 +1,24 @@
+//! The probe types: one file each, and one line in the table below.
+//!
+//! To add one, write a file beside these that implements
+//! [`Provider`](rtscript_lang::provider::Provider) and [`Attach`], and name it in [`PROVIDERS`].
+
+mod interval;
+mod nearest;
+mod pattern;
+mod rawtracepoint;
+mod special;
+#[cfg(test)]
+mod tests;
+mod tracepoint;
+
+use crate::attach::Attach;
+
+/// In the order in which they are listed.
+pub const PROVIDERS: &[&dyn Attach] = &[
+    &special::Begin,
+    &special::End,
+    &interval::Interval,
+    &rawtracepoint::RawTracepoint,
+    &tracepoint::Tracepoint,
+];
