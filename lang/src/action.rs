@@ -73,17 +73,17 @@ impl Action {
         }
     }
 
-    /// Whether it must not be lost behind a flood of output: it goes to the reserve ring when the main one
-    /// is full.
+    /// Whether it must not be lost behind a flood of output: it goes to the reserve ring when the main one is full. Such
+    /// events have no fields.
     pub fn is_control(&self) -> bool {
         match self {
-            Action::Printf { .. } | Action::Print { .. } | Action::Join { .. } | Action::Time { .. } => false,
-            Action::PrintElement { .. }
+            Action::PrintMap { .. } | Action::Clear { .. } | Action::Zero { .. } | Action::Exit => true,
+            Action::Printf { .. }
+            | Action::Print { .. }
+            | Action::PrintElement { .. }
             | Action::PrintKey { .. }
-            | Action::PrintMap { .. }
-            | Action::Clear { .. }
-            | Action::Zero { .. }
-            | Action::Exit => true,
+            | Action::Join { .. }
+            | Action::Time { .. } => false,
         }
     }
 }

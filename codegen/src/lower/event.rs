@@ -39,11 +39,12 @@ struct Tail {
 impl Lowering<'_, '_> {
     pub(super) fn emit(&mut self, id: ActionId, args: &[Expr], span: Span) {
         let action = &self.program.actions[id];
-        let empty = Record { fields: Vec::new(), size: EVENT_HEADER };
-        let record = action.record().cloned().unwrap_or(empty);
         if action.is_control() {
-            return self.emit_control(id, &record, args);
+            return self.emit_control(id);
         }
+        let record = action.record().cloned().unwrap_or_else(|| Record::event(&[], self.structs()));
+        // User space looks a key up by its bytes.
+        let exact = matches!(action, Action::PrintKey { .. });
         // What has effects or needs many registers is evaluated before anything is reserved.
         let scalars: Vec<Option<Value>> =
             args.iter().map(|arg| arg.ty.is_scalar().then(|| self.scalar(arg))).collect();
@@ -59,7 +60,7 @@ impl Lowering<'_, '_> {
         self.branch_scope(|this| {
             let to = Address::own(pointer, 0);
             this.header(&to, id, Form::Small);
-            this.fill(&record, args, &scalars, &to);
+            this.fill(&record, args, &scalars, &to, exact);
             let too_long = this.b.block();
             for (index, tail) in tails.iter().enumerate() {
                 let room = to.plus(record.size + index as u32 * SMALL_STRING);
@@ -109,7 +110,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Writes the fields that are no tails.
-    fn fill(&mut self, record: &Record, args: &[Expr], scalars: &[Option<Value>], to: &Address) {
+    fn fill(&mut self, record: &Record, args: &[Expr], scalars: &[Option<Value>], to: &Address, exact: bool) {
         for ((field, arg), scalar) in record.fields.iter().zip(args).zip(scalars) {
             let at = to.plus(field.offset);
             match scalar {
@@ -118,7 +119,7 @@ impl Lowering<'_, '_> {
                     self.b.store(size, at.base, at.offset, Operand::Value(*value));
                 }
                 None if field.tail => {}
-                None => self.write(arg, &at, false),
+                None => self.write(arg, &at, exact),
             }
         }
     }
@@ -270,24 +271,15 @@ impl Lowering<'_, '_> {
 
     /// An event that must not be lost: where the main ring is full it goes to the reserve ring, behind the main one's
     /// position.
-    fn emit_control(&mut self, id: ActionId, record: &Record, args: &[Expr]) {
-        let slot = self.b.slot(8 + record.size);
+    fn emit_control(&mut self, id: ActionId) {
+        let slot = self.b.slot(8 + EVENT_HEADER);
         let whole = self.slot_address(slot);
         let event = whole.plus(8);
-        self.clear(&event, record.size);
         self.header(&event, id, Form::Small);
-        for (field, arg) in record.fields.iter().zip(args) {
-            let at = event.plus(field.offset);
-            if field.tail {
-                // A control event carries its strings in place.
-                continue;
-            }
-            self.write(arg, &at, true);
-        }
         let flags = self.wakeup_flags();
         let ring = self.ring();
         let pointer = self.pointer(&event);
-        let size = Operand::Imm(record.size as i32);
+        let size = Operand::Imm(EVENT_HEADER as i32);
         let result = self.b.call(
             Helper::RingbufOutput,
             &[Operand::Value(ring), Operand::Value(pointer), size, Operand::Value(flags)],
@@ -304,7 +296,7 @@ impl Lowering<'_, '_> {
             None => ring,
         };
         let pointer = self.pointer(&whole);
-        let size = Operand::Imm(8 + record.size as i32);
+        let size = Operand::Imm(8 + EVENT_HEADER as i32);
         let args = [Operand::Value(reserve), Operand::Value(pointer), size, Operand::Imm(0)];
         let result = self.b.call(Helper::RingbufOutput, &args);
         let lost = self.b.block();
@@ -324,8 +316,7 @@ impl Lowering<'_, '_> {
         let base = self.b.value(Op::GlobalAddr(0));
         self.b.store(Size::D, base, globals::EXIT_CODE as i32, Operand::Value(code));
         self.b.store(Size::W, base, globals::EXITING as i32, Operand::Imm(1));
-        let empty = Record { fields: Vec::new(), size: EVENT_HEADER };
-        self.emit_control(id, &empty, &[]);
+        self.emit_control(id);
         self.b.ret(Operand::Imm(0));
     }
 
