@@ -49,49 +49,11 @@ pub fn attach_perf_event(program: impl AsFd, event: BorrowedFd<'_>, cookie: u64)
 
 #[cfg(test)]
 mod tests {
-    use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type, bpf_prog_type};
+    use aya_obj::generated::bpf_prog_type;
 
-    use super::super::test::{EXIT, call, insn, load_map, mov, mov_reg, requires_bpf};
-    use super::super::{Map, MapSpec, Program, ProgramSpec, errno, perf};
+    use super::super::test::{add_cookie, requires_bpf, total};
+    use super::super::{errno, perf};
     use super::*;
-
-    const GET_PID_TGID: i32 = 14;
-    const GET_ATTACH_COOKIE: i32 = 174;
-
-    /// A program that adds its cookie to the map's first u64 whenever this very thread comes by.
-    fn add_cookie(kind: bpf_prog_type) -> (Program, Map) {
-        let mut spec = MapSpec::new(bpf_map_type::BPF_MAP_TYPE_ARRAY, "cookies", 4, 8, 1);
-        spec.flags = BPF_F_MMAPABLE;
-        let map = Map::create(&spec, 1).unwrap();
-        // SAFETY: gettid has no preconditions.
-        let tid = unsafe { libc::gettid() };
-        let [lo, hi] = load_map(1, map.as_fd().as_raw_fd());
-        let insns = [
-            mov_reg(6, 1),
-            call(GET_PID_TGID),
-            // if (u32)r0 != tid goto exit
-            insn(0x56, 0, 0, 11, tid),
-            mov_reg(1, 6),
-            call(GET_ATTACH_COOKIE),
-            mov_reg(7, 0),
-            insn(0x62, 10, 0, -4, 0),
-            mov_reg(2, 10),
-            insn(0x07, 2, 0, 0, -4),
-            lo,
-            hi,
-            call(1),
-            // if r0 != 0: lock *r0 += r7
-            insn(0x15, 0, 0, 1, 0),
-            insn(0xdb, 0, 7, 0, 0),
-            mov(0, 0),
-            EXIT,
-        ];
-        (Program::load(&ProgramSpec::new(kind, "cookie", &insns)).unwrap(), map)
-    }
-
-    fn total(map: &Map) -> u64 {
-        u64::from_ne_bytes(map.lookup(&[0; 4]).unwrap().unwrap().try_into().unwrap())
-    }
 
     #[test]
     fn a_raw_tracepoint_tells_its_cookie_and_is_silent_once_dropped() {

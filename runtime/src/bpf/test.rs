@@ -1,8 +1,10 @@
 //! What the tests of this crate that need the kernel share.
 
-use aya_obj::generated::bpf_prog_type;
+use std::os::fd::{AsFd, AsRawFd};
 
-use super::{Program, ProgramSpec, errno};
+use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type, bpf_prog_type};
+
+use super::{Map, MapSpec, Program, ProgramSpec, errno};
 
 /// Whether programs may be loaded here. Where not, says that the test is skipped, and why.
 ///
@@ -53,4 +55,43 @@ pub(crate) const fn insn(op: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
         | ((src as u64) << 12)
         | ((off as u16 as u64) << 16)
         | ((imm as u32 as u64) << 32)
+}
+
+const GET_PID_TGID: i32 = 14;
+const GET_ATTACH_COOKIE: i32 = 174;
+
+/// A program that adds its cookie to the map's first u64 whenever this very thread comes by.
+pub(crate) fn add_cookie(kind: bpf_prog_type) -> (Program, Map) {
+    let mut spec = MapSpec::new(bpf_map_type::BPF_MAP_TYPE_ARRAY, "cookies", 4, 8, 1);
+    spec.flags = BPF_F_MMAPABLE;
+    let map = Map::create(&spec, 1).unwrap();
+    // SAFETY: gettid has no preconditions.
+    let tid = unsafe { libc::gettid() };
+    let [lo, hi] = load_map(1, map.as_fd().as_raw_fd());
+    let insns = [
+        mov_reg(6, 1),
+        call(GET_PID_TGID),
+        // if (u32)r0 != tid goto exit
+        insn(0x56, 0, 0, 11, tid),
+        mov_reg(1, 6),
+        call(GET_ATTACH_COOKIE),
+        mov_reg(7, 0),
+        insn(0x62, 10, 0, -4, 0),
+        mov_reg(2, 10),
+        insn(0x07, 2, 0, 0, -4),
+        lo,
+        hi,
+        call(1),
+        // if r0 != 0: lock *r0 += r7
+        insn(0x15, 0, 0, 1, 0),
+        insn(0xdb, 0, 7, 0, 0),
+        mov(0, 0),
+        EXIT,
+    ];
+    (Program::load(&ProgramSpec::new(kind, "cookie", &insns)).unwrap(), map)
+}
+
+/// What such a program has added up.
+pub(crate) fn total(map: &Map) -> u64 {
+    u64::from_ne_bytes(map.lookup(&[0; 4]).unwrap().unwrap().try_into().unwrap())
 }

@@ -72,7 +72,7 @@ impl Attach for Interval {
 }
 
 /// The first CPU that is online, which need not be number 0.
-fn first_cpu() -> u32 {
+pub fn first_cpu() -> u32 {
     let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
     online.split(|c: char| !c.is_ascii_digit()).next().and_then(|cpu| cpu.parse().ok()).unwrap_or(0)
 }

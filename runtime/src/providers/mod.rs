@@ -4,6 +4,8 @@
 //! [`Provider`](rtscript_lang::provider::Provider) and [`Attach`], and name it in [`PROVIDERS`].
 
 mod interval;
+#[cfg(test)]
+mod live_tests;
 mod nearest;
 mod pattern;
 mod rawtracepoint;
