@@ -1,0 +1,315 @@
+//! The command line: what it says, and what of it makes no sense.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
+
+/// The largest process id of Linux.
+const PID_MAX: u32 = 0x40_0000;
+
+/// Traces a Linux system by a script.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rtscript",
+    version,
+    about = "Traces a Linux system by a script that is compiled to eBPF.",
+    override_usage = "rtscript [OPTIONS] FILE [ARGS]…\n       rtscript [OPTIONS] -e PROGRAM [ARGS]…\n       rtscript -l [PATTERN | FILE]",
+    allow_negative_numbers = true
+)]
+pub struct CommandLine {
+    /// The script's file, or `-` for standard input; with -l a pattern of attach points
+    #[arg(value_name = "FILE")]
+    words: Vec<String>,
+
+    /// The script's own text
+    #[arg(short = 'e', value_name = "PROGRAM", allow_hyphen_values = true)]
+    pub program: Option<String>,
+
+    /// List the attach points that match a pattern, or those of a script
+    #[arg(short = 'l')]
+    pub list: bool,
+
+    /// Tell more: typed arguments with -l, the verifier's log of a refused program
+    #[arg(short = 'v', overrides_with = "verbose")]
+    pub verbose: bool,
+
+    /// Tell less: no message about what is attached
+    #[arg(short = 'q', overrides_with = "quiet")]
+    pub quiet: bool,
+
+    /// Write output to a file
+    #[arg(short = 'o', value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// How output is written
+    #[arg(short = 'f', value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+
+    /// How output is buffered
+    #[arg(short = 'B', value_name = "MODE", default_value = "line")]
+    pub buffering: Buffering,
+
+    /// Run a command, and trace until it ends
+    #[arg(short = 'c', value_name = "COMMAND", conflicts_with = "pid", allow_hyphen_values = true)]
+    pub command: Option<String>,
+
+    /// Trace this process only
+    #[arg(short = 'p', value_name = "PID", value_parser = pid)]
+    pub pid: Option<u32>,
+
+    /// Stop once everything is attached
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Report every read and every helper that fails
+    #[arg(short = 'k', conflicts_with = "no_warnings")]
+    pub report_failures: bool,
+
+    /// No warnings
+    #[arg(long)]
+    pub no_warnings: bool,
+
+    /// Allow functions that change the system
+    #[arg(long = "unsafe")]
+    pub allow_unsafe: bool,
+
+    /// Show what this kernel offers
+    #[arg(long)]
+    pub info: bool,
+
+    /// Show or save (-o) what the compiler has at a stage; needs no privileges
+    #[arg(long, value_name = "STAGE", conflicts_with_all = ["list", "info", "dry_run", "command"])]
+    pub emit: Option<Stage>,
+
+    /// Stop after this time: 10s, 500ms, 2m; a bare number counts seconds
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+
+    /// Stop after so many printed events
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_events: Option<u64>,
+
+    /// Read tracepoints here, and not where tracefs is mounted
+    #[arg(long, value_name = "DIR")]
+    pub tracefs: Option<PathBuf>,
+
+    /// Accepted and ignored
+    #[arg(long, hide = true)]
+    btf: bool,
+
+    /// The script's parameters
+    #[arg(last = true, value_name = "ARGS")]
+    rest: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Buffering {
+    None,
+    Line,
+    Full,
+}
+
+/// What `--emit` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The syntax tree
+    Ast,
+    /// The typed program
+    Types,
+    /// The intermediate form of the code, after its passes
+    Ir,
+    /// The instructions
+    Asm,
+    /// The ELF object, which other loaders take as well
+    Object,
+}
+
+/// Where the script's text is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Script {
+    Text(String),
+    File(PathBuf),
+    Stdin,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    Run(Script),
+    Emit(Stage, Script),
+    /// List what matches.
+    ListPattern(String),
+    /// List what a script attaches to.
+    ListScript(Script),
+    Info,
+}
+
+impl CommandLine {
+    /// Reads the arguments of a process, the first of which is its own name. The error is ready to be printed; it is
+    /// no failure where help or the version were asked for.
+    pub fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<(CommandLine, Task), clap::Error> {
+        let line = CommandLine::try_parse_from(args)?;
+        let task = line.task()?;
+        Ok((line, task))
+    }
+
+    fn task(&self) -> Result<Task, clap::Error> {
+        if self.info {
+            return if self.list || self.program.is_some() || !self.words.is_empty() {
+                Err(misuse("--info takes no script"))
+            } else {
+                Ok(Task::Info)
+            };
+        }
+        let script = self.script();
+        if self.list {
+            return match script {
+                None => Ok(Task::ListPattern("*".to_owned())),
+                Some(_) if self.program.is_none() && self.words.len() > 1 => {
+                    Err(misuse("-l takes one pattern or one script"))
+                }
+                // A pattern may have slashes, but names no file.
+                Some(Script::File(path)) if !path.is_file() => Ok(Task::ListPattern(self.words[0].clone())),
+                Some(script) => Ok(Task::ListScript(script)),
+            };
+        }
+        match (script, self.emit) {
+            (None, _) => Err(misuse("there is no script: name a file, or give its text with -e")),
+            (Some(script), Some(stage)) => Ok(Task::Emit(stage, script)),
+            (Some(script), None) => Ok(Task::Run(script)),
+        }
+    }
+
+    fn script(&self) -> Option<Script> {
+        if let Some(text) = &self.program {
+            return Some(Script::Text(text.clone()));
+        }
+        let word = self.words.first()?;
+        Some(if word == "-" { Script::Stdin } else { Script::File(word.into()) })
+    }
+
+    /// `$1`, `$2`, …
+    pub fn positional(&self) -> Vec<String> {
+        let first = usize::from(self.program.is_none());
+        let rest = self.rest.iter().filter(|word| !word.starts_with("--"));
+        self.words.iter().skip(first).chain(rest).cloned().collect()
+    }
+}
+
+fn misuse(message: &str) -> clap::Error {
+    CommandLine::command().error(ErrorKind::MissingRequiredArgument, message)
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(pid @ 1..=PID_MAX) => Ok(pid),
+        Ok(_) | Err(_) => Err(format!("a process id is a number from 1 to {PID_MAX}")),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let nanos = match unit {
+        "ns" => 1,
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" | "" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
+        _ => return Err("a time is a number with one of ns, us, ms, s, m, h, d".to_owned()),
+    };
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(nanos)) {
+        Some(0) => Err("a time of zero is none".to_owned()),
+        Some(nanos) => Ok(Duration::from_nanos(nanos)),
+        None => Err("a time is a number with one of ns, us, ms, s, m, h, d".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<(CommandLine, Task), clap::Error> {
+        let words = ["rtscript"].iter().chain(words).map(OsString::from);
+        CommandLine::parse_from(words)
+    }
+
+    fn task(words: &[&str]) -> Task {
+        parse(words).unwrap().1
+    }
+
+    #[test]
+    fn the_declaration_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_script_is_a_file_a_text_or_standard_input() {
+        assert_eq!(task(&["a.bt"]), Task::Run(Script::File("a.bt".into())));
+        assert_eq!(task(&["-e", "begin {}"]), Task::Run(Script::Text("begin {}".to_owned())));
+        assert_eq!(task(&["-"]), Task::Run(Script::Stdin));
+        assert_eq!(task(&["--emit", "ir", "a.bt"]), Task::Emit(Stage::Ir, Script::File("a.bt".into())));
+        assert_eq!(task(&["--info"]), Task::Info);
+    }
+
+    #[test]
+    fn listing_takes_nothing_a_pattern_or_a_script() {
+        assert_eq!(task(&["-l"]), Task::ListPattern("*".to_owned()));
+        assert_eq!(task(&["-lv", "rt:task*"]), Task::ListPattern("rt:task*".to_owned()));
+        assert_eq!(task(&["-l", "-e", "begin {}"]), Task::ListScript(Script::Text("begin {}".to_owned())));
+        let this_file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli.rs");
+        assert_eq!(task(&["-l", this_file]), Task::ListScript(Script::File(this_file.into())));
+    }
+
+    #[test]
+    fn parameters_follow_the_script() {
+        let positional = |words: &[&str]| parse(words).unwrap().0.positional();
+        assert_eq!(positional(&["a.bt", "1", "-2", "x"]), ["1", "-2", "x"]);
+        assert_eq!(positional(&["-e", "begin {}", "1"]), ["1"]);
+        assert_eq!(positional(&["a.bt", "1", "--", "2", "--name=3"]), ["1", "2"]);
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused() {
+        for words in [
+            &["-k", "--no-warnings", "a.bt"][..],
+            &["-c", "true", "-p", "1", "a.bt"],
+            &["-kk", "a.bt"],
+            &["-l", "--emit", "ir"],
+            &["--info", "a.bt"],
+            &["-l", "a:*", "b:*"],
+            &[],
+            &["--no-such-option"],
+            &["-p", "0", "a.bt"],
+            &["-p", "4194305", "a.bt"],
+            &["-f", "xml", "a.bt"],
+            &["-B", "some", "a.bt"],
+            &["--duration", "5x", "a.bt"],
+            &["--duration", "0s", "a.bt"],
+            &["--max-events", "0", "a.bt"],
+        ] {
+            assert!(parse(words).is_err_and(|error| error.use_stderr()), "{words:?}");
+        }
+        assert!(parse(&["-V"]).is_err_and(|error| !error.use_stderr()));
+        assert!(parse(&["-h"]).is_err_and(|error| !error.use_stderr()));
+    }
+
+    #[test]
+    fn times_have_units() {
+        let of = |text| parse(&["--duration", text, "a.bt"]).unwrap().0.duration;
+        assert_eq!(of("5"), Some(Duration::from_secs(5)));
+        assert_eq!(of("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(of("2m"), Some(Duration::from_secs(120)));
+    }
+}
