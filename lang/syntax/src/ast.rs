@@ -555,7 +555,7 @@ pub enum TypeBody {
 }
 
 /// `__attribute__((packed, aligned(n)))`; other attributes do not change a layout and are dropped.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Attributes {
     pub packed: bool,
     /// In bytes.

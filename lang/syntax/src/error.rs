@@ -8,7 +8,7 @@ use crate::source::Span;
 
 /// One error: what is wrong, and where. It carries no text; render it with the source, or all sources, attached.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Error {
+pub struct SyntaxError {
     pub kind: ErrorKind,
     pub span: Span,
 }
@@ -81,15 +81,15 @@ pub enum EscapeFault {
     Hex,
 }
 
-impl Error {
-    pub(crate) fn new(kind: ErrorKind, span: Span) -> Error {
-        Error { kind, span }
+impl SyntaxError {
+    pub(crate) fn new(kind: ErrorKind, span: Span) -> SyntaxError {
+        SyntaxError { kind, span }
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for SyntaxError {}
 
-impl fmt::Display for Error {
+impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ErrorKind::UnknownCharacter(c) => write!(f, "unknown character `{}`", c.escape_debug()),
@@ -143,7 +143,7 @@ impl fmt::Display for NumberFault {
     }
 }
 
-impl Diagnostic for Error {
+impl Diagnostic for SyntaxError {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(match &self.kind {
             ErrorKind::UnknownCharacter(_) => "rt::unknown-character",

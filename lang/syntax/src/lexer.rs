@@ -14,13 +14,13 @@ use logos::Logos;
 
 use crate::ast::CDef;
 use crate::cdef;
-use crate::error::{Error, ErrorKind};
+use crate::error::{ErrorKind, SyntaxError};
 use crate::source::Span;
 use crate::token::Token;
 use crate::type_name::is_type_name;
 
 /// No tree is deeper: brackets and operators that can stand on one path from its root.
-pub(crate) const MAX_DEPTH: u32 = 500;
+pub(crate) const MAX_DEPTH: u32 = 256;
 
 pub(crate) struct Lexer<'s> {
     /// The text, whose offsets count from `base`.
@@ -43,7 +43,9 @@ pub(crate) struct Lexer<'s> {
     last_block: u32,
     suspect: Option<Span>,
     pub(crate) definitions: Vec<CDef>,
-    pub(crate) errors: Vec<Error>,
+    pub(crate) errors: Vec<SyntaxError>,
+    /// Where each token ended, in order.
+    pub(crate) ends: Vec<u32>,
     /// The end of the text was announced as an error, so a parser that stumbles over it adds nothing.
     pub(crate) cut: bool,
 }
@@ -53,9 +55,13 @@ enum Mode {
     /// Between items.
     Item,
     /// In front of a body; `predicate` once it is read.
-    Points { predicate: bool },
+    Points {
+        predicate: bool,
+    },
     /// The offset of its opening `/`.
-    Predicate { open: usize },
+    Predicate {
+        open: usize,
+    },
     Code,
     End,
 }
@@ -99,6 +105,7 @@ impl<'s> Lexer<'s> {
             suspect: None,
             definitions: Vec::new(),
             errors: Vec::new(),
+            ends: Vec::new(),
             cut: false,
         }
     }
@@ -124,7 +131,7 @@ impl<'s> Lexer<'s> {
     }
 
     fn error(&mut self, kind: ErrorKind, start: usize, end: usize) {
-        self.errors.push(Error::new(kind, self.span(start, end)));
+        self.errors.push(SyntaxError::new(kind, self.span(start, end)));
     }
 
     /// Skips white space and comments outside of code.
@@ -163,7 +170,7 @@ impl<'s> Lexer<'s> {
                         cdef::directive(self.text, self.at..end, self.base, &mut self.errors);
                     self.definitions.extend(definition);
                     if let Some(name) = undefined {
-                        self.definitions.retain(|definition| !definition.defines_macro(name));
+                        self.definitions.retain(|definition| !cdef::defines(definition, name));
                     }
                     self.at = end;
                 }
@@ -490,8 +497,10 @@ impl<'s> Iterator for Lexer<'s> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (start, token, end) = self.token()?;
+        let (start, end) = (self.base + start as u32, self.base + end as u32);
         self.previous = token;
-        Some(Ok((self.base + start as u32, token, self.base + end as u32)))
+        self.ends.push(end);
+        Some(Ok((start, token, end)))
     }
 }
 
@@ -506,7 +515,7 @@ fn next_type_token<'s>(ahead: &mut logos::Lexer<'s, Token<'s>>) -> Token<'s> {
 }
 
 /// Skips to behind the bracket that closes the one just read; false if there is none.
-fn skip_brackets(ahead: &mut logos::Lexer<'_, Token<'_>>) -> bool {
+fn skip_brackets<'s>(ahead: &mut logos::Lexer<'s, Token<'s>>) -> bool {
     let mut open = 1;
     while open > 0 {
         match next_type_token(ahead) {

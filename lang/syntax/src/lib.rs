@@ -3,4 +3,22 @@
 //! Nothing here knows what a script means, and nothing here does I/O. Only this crate sees tokens.
 
 pub mod ast;
+mod cdef;
+mod conditional;
+pub mod error;
+mod failure;
+mod lexer;
+mod literal;
+mod parse;
 pub mod source;
+mod token;
+mod type_name;
+
+pub use error::SyntaxError;
+pub use parse::{parse, parse_given};
+
+// Generated: not ours to lint.
+#[allow(clippy::all, unused)]
+mod grammar {
+    include!(concat!(env!("OUT_DIR"), "/grammar.rs"));
+}

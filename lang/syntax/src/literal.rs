@@ -1,7 +1,7 @@
 //! The values of numbers and strings.
 
 use crate::ast::IntSuffix;
-use crate::error::{Error, ErrorKind, EscapeFault, NumberFault};
+use crate::error::{ErrorKind, EscapeFault, NumberFault, SyntaxError};
 use crate::source::Span;
 
 /// The value of a token that starts with a digit.
@@ -95,7 +95,7 @@ fn with_suffix(value: u64, suffix: &str) -> Result<(u64, IntSuffix), NumberFault
 }
 
 /// The bytes of a string token. `start` is the offset of its opening quote. A bad escape is reported, and left out.
-pub(crate) fn string(token: &str, start: u32, errors: &mut Vec<Error>) -> Vec<u8> {
+pub(crate) fn string(token: &str, start: u32, errors: &mut Vec<SyntaxError>) -> Vec<u8> {
     let inner = token.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or("").as_bytes();
     let mut bytes = Vec::with_capacity(inner.len());
     let mut at = 0;
@@ -137,7 +137,7 @@ pub(crate) fn string(token: &str, start: u32, errors: &mut Vec<Error>) -> Vec<u8
             Ok(byte) => bytes.push(byte),
             Err(fault) => {
                 let span = Span::new(start + 1 + begin as u32, start + 1 + at.min(inner.len()) as u32);
-                errors.push(Error::new(ErrorKind::Escape(fault), span));
+                errors.push(SyntaxError::new(ErrorKind::Escape(fault), span));
             }
         }
     }
@@ -243,7 +243,11 @@ mod tests {
         ] {
             let mut errors = Vec::new();
             string(text, 10, &mut errors);
-            assert_eq!(errors, [Error::new(ErrorKind::Escape(fault), Span::new(span.0, span.1))], "{text}");
+            assert_eq!(
+                errors,
+                [SyntaxError::new(ErrorKind::Escape(fault), Span::new(span.0, span.1))],
+                "{text}"
+            );
         }
     }
 }

@@ -5,21 +5,23 @@ pub(crate) fn is_type_name(word: &str) -> bool {
     is_c_word(word)
         || matches!(
             word,
-            "int8" | "int16" | "int32" | "int64" | "uint8" | "uint16" | "uint32" | "uint64" | "bool" | "string"
+            "int8"
+                | "int16"
+                | "int32"
+                | "int64"
+                | "uint8"
+                | "uint16"
+                | "uint32"
+                | "uint64"
+                | "bool"
+                | "string"
         )
         || matches!(word, "void" | "size_t" | "ssize_t" | "uintptr_t" | "intptr_t")
         || matches!(word, "u8" | "u16" | "u32" | "u64" | "s8" | "s16" | "s32" | "s64")
         || matches!(word, "__u8" | "__u16" | "__u32" | "__u64" | "__s8" | "__s16" | "__s32" | "__s64")
         || matches!(
             word,
-            "uint8_t"
-                | "uint16_t"
-                | "uint32_t"
-                | "uint64_t"
-                | "int8_t"
-                | "int16_t"
-                | "int32_t"
-                | "int64_t"
+            "uint8_t" | "uint16_t" | "uint32_t" | "uint64_t" | "int8_t" | "int16_t" | "int32_t" | "int64_t"
         )
 }
 
@@ -46,7 +48,13 @@ pub(crate) fn spell(words: &[&str]) -> Option<String> {
         return None;
     }
     if char == 1 {
-        let sign = if unsigned == 1 { "unsigned " } else if signed == 1 { "signed " } else { "" };
+        let sign = if unsigned == 1 {
+            "unsigned "
+        } else if signed == 1 {
+            "signed "
+        } else {
+            ""
+        };
         return Some(format!("{sign}char"));
     }
     let width = match (long, short) {
