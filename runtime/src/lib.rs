@@ -1,9 +1,68 @@
-//! runtime
+//! All input and output: kernel facts, loading, attaching, events, what is printed, and the command line.
+//!
+//! [`run`] is the whole command; [`trace`] is what it does with a script.
 
 pub mod attach;
 pub mod bpf;
-pub mod child;
 pub mod cli;
+pub mod info;
 pub mod kernel;
+pub mod list;
 pub mod providers;
-pub mod signals;
+pub mod report;
+pub mod session;
+pub mod trace;
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, Write};
+
+use cli::{CommandLine, Task};
+use kernel::RunningKernel;
+use report::{Failure, WRONG};
+
+/// Does what a command line asks for, and returns the exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let (line, task) = match CommandLine::parse_from(args) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // A closed output is no reason to fail.
+            let _ = error.print();
+            return if error.use_stderr() { WRONG } else { 0 };
+        }
+    };
+    match perform(&line, &task) {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.show();
+            failure.code
+        }
+    }
+}
+
+fn perform(line: &CommandLine, task: &Task) -> Result<u8, Failure> {
+    let kernel = RunningKernel::new(kernel::Sources {
+        btf: std::env::var_os("BPFTRACE_BTF").map(Into::into),
+        tracefs: line.tracefs.clone(),
+    });
+    match task {
+        Task::Run(script) => trace::trace(script, &kernel, line),
+        Task::Emit(stage, script) => trace::emit(*stage, script, &kernel, line),
+        Task::ListScript(script) => trace::list(script, &kernel, line),
+        Task::ListPattern(pattern) => {
+            to_stdout(|out| list::list(pattern, &kernel, line.verbose, out)).map(|()| 0)
+        }
+        Task::Info => {
+            let written = to_stdout(|out| {
+                info::write_info(&kernel, out).map_err(|error| Failure::unwritten("the output", &error))
+            });
+            written.map(|()| 0)
+        }
+    }
+}
+
+/// Lets `write` write to standard output, with a buffer.
+fn to_stdout(write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    write(&mut out)?;
+    out.flush().map_err(|error| Failure::unwritten("the output", &error))
+}

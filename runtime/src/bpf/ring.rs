@@ -91,19 +91,19 @@ impl Ring {
     /// Fewer than `max` mean that the ring was empty, or its next record still being written, *after* our position was published: it
     /// is now safe to wait for the descriptor to become readable, also where producers wake adaptively.
     pub fn drain(&mut self, max: usize, mut read: impl FnMut(&[u8])) -> usize {
-        self.drain_while(max, |record| {
+        self.drain_while(max, u64::MAX, |record| {
             read(record);
             true
         })
     }
 
-    /// The same, until `read` says `false`: that record is the last one taken.
-    pub fn drain_while(&mut self, max: usize, mut read: impl FnMut(&[u8]) -> bool) -> usize {
+    /// The same, until `read` says `false` (that record is the last one taken), or the position `until` is reached.
+    pub fn drain_while(&mut self, max: usize, until: u64, mut read: impl FnMut(&[u8]) -> bool) -> usize {
         let mut count = 0;
         let mut go_on = true;
         loop {
             let before = self.position;
-            count += self.drain_once(max - count, &mut |record| {
+            count += self.drain_once(max - count, until, &mut |record| {
                 go_on = read(record);
                 go_on
             });
@@ -132,11 +132,12 @@ impl Ring {
     }
 
     /// Reads what is complete at the moment.
-    fn drain_once(&mut self, max: usize, read: &mut impl FnMut(&[u8]) -> bool) -> usize {
+    fn drain_once(&mut self, max: usize, until: u64, read: &mut impl FnMut(&[u8]) -> bool) -> usize {
         let mut count = 0;
         let mut published = self.position;
         let end = self.producer_position().load(Ordering::Acquire);
-        while self.position < end && count < max {
+        let until = until.min(end);
+        while self.position < until && count < max {
             let place = (self.position & (self.size - 1)) as usize;
             let header = self.header(place).load(Ordering::Acquire);
             if header & BPF_RINGBUF_BUSY_BIT != 0 {

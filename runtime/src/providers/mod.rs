@@ -7,7 +7,7 @@ mod interval;
 #[cfg(test)]
 mod live_tests;
 mod nearest;
-mod pattern;
+pub(crate) mod pattern;
 mod rawtracepoint;
 mod special;
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Taking events out of the rings, in their order, and waiting for the next ones.
 //!
-//! Programs submit without waking anybody. While events are many, this side sleeps a few milliseconds between two
-//! looks. When a look finds nothing, it says so in the globals (`WANT_WAKEUP`) and sleeps until the next event, which
-//! sees that and wakes it: so output is prompt when events are rare, and nothing polls when there are none.
+//! Programs submit without waking anybody, which would cost them some 8 µs each. While events come, this side naps for
+//! a few milliseconds between two looks, the longer the emptier the ring is. When a look after a nap finds nothing, it
+//! says so in the globals (`WANT_WAKEUP`) and sleeps until the next event, which sees that and wakes it: so output is
+//! prompt when events are rare, and nothing polls when there are none.
 //!
 //! Control events that found the main ring full lie in the reserve ring, each behind the main ring's position of that
 //! time; they are taken when the main ring has been read up to there.
@@ -10,16 +11,17 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
 
-use rtscript_lang::record::globals;
+use super::globals::Globals;
+use crate::bpf::Ring;
 
-use crate::bpf::{Mapped, Ring};
-
-/// How long to sleep between two looks while events come, in milliseconds.
-const NAP: i32 = 2;
+/// The shortest and the longest time between two looks while events come. At a million events of 100 bytes a second, a
+/// ring of 4 MiB is full after 40 ms.
+const SHORTEST_NAP: Duration = Duration::from_millis(1);
+const LONGEST_NAP: Duration = Duration::from_millis(8);
 /// Events between two looks at what else may have happened.
-const BATCH: usize = 4096;
+const BATCH: usize = 8192;
 
 /// The rings of a loaded script.
 #[derive(Debug)]
@@ -28,90 +30,131 @@ pub struct Events {
     reserve: Option<Ring>,
     /// Control events that were taken out of the reserve ring and whose turn has not come.
     held: VecDeque<(u64, Vec<u8>)>,
+    nap: Duration,
+}
+
+/// How a look at the rings ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// `take` said that it is enough, or there may be more: look again before sleeping.
+    More,
+    /// There were events; now there are none.
+    Some,
+    /// There was nothing.
+    Nothing,
 }
 
 impl Events {
     pub fn new(main: Ring, reserve: Option<Ring>) -> Events {
-        Events { main, reserve, held: VecDeque::new() }
+        Events { main, reserve, held: VecDeque::new(), nap: SHORTEST_NAP }
     }
 
-    /// Hands out what is there, at most a batch; returns how many events that were. It stops after an event for which
-    /// `take` says `false`.
-    pub fn drain(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> usize {
-        if let Some(reserve) = &mut self.reserve {
-            reserve.drain(BATCH, |record| {
-                if let Some((position, event)) = record.split_first_chunk::<8>() {
-                    self.held.push_back((u64::from_ne_bytes(*position), event.to_vec()));
-                }
-            });
-        }
+    /// Hands out what is there, at most a batch. It stops behind an event for which `take` says `false`.
+    pub fn look(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> Look {
+        self.nap = if self.is_filling() { SHORTEST_NAP } else { (self.nap * 2).min(LONGEST_NAP) };
+        // Read before the reserve ring is: what a program sent behind a control event of the reserve lies behind this.
+        let end = self.main.position() + self.main.available();
+        self.hold_reserved();
         let mut count = 0;
-        let mut go_on = true;
-        while go_on && count < BATCH {
-            // With control events waiting, each record may be the one that they come behind.
-            let most = if self.held.is_empty() { BATCH - count } else { 1 };
+        loop {
             let position = self.main.position();
             while let Some((_, event)) = self.held.pop_front_if(|(at, _)| *at <= position) {
                 count += 1;
-                go_on &= take(&event);
+                if !take(&event) {
+                    return Look::More;
+                }
             }
-            let taken = self.main.drain_while(most, |record| {
+            if count >= BATCH {
+                return Look::More;
+            }
+            let until = self.held.front().map_or(end, |(at, _)| end.min(*at));
+            let mut go_on = true;
+            count += self.main.drain_while(BATCH - count, until, |record| {
                 go_on = take(record);
                 go_on
             });
-            count += taken;
-            if taken == 0 {
-                // Nothing of the main ring is left, so that nothing comes before them.
-                while let Some((_, event)) = self.held.pop_front() {
-                    count += 1;
-                    take(&event);
-                }
+            if !go_on {
+                return Look::More;
+            }
+            if self.main.position() == position {
                 break;
             }
         }
-        count
+        match count {
+            0 => Look::Nothing,
+            _ if self.is_filling() => Look::More,
+            _ => Look::Some,
+        }
     }
 
-    /// Waits until events may be there, or one of `others` is readable, or `timeout` milliseconds have passed.
-    ///
-    /// `busy` says whether the last look found events.
-    pub fn wait(
-        &self,
-        busy: bool,
-        globals: &Mapped,
-        others: &[BorrowedFd<'_>],
-        timeout: Option<i32>,
-    ) -> io::Result<()> {
-        if busy {
-            return poll(others, Some(timeout.map_or(NAP, |timeout| timeout.min(NAP))));
+    /// Whether the main ring may be full soon.
+    fn is_filling(&self) -> bool {
+        self.main.available() > self.main.capacity() / 4
+    }
+
+    fn hold_reserved(&mut self) {
+        let Some(reserve) = &mut self.reserve else { return };
+        if reserve.available() == 0 {
+            return;
         }
-        let want = globals.u32(globals::WANT_WAKEUP as usize);
-        if let Some(want) = want {
-            want.store(1, Ordering::Relaxed);
-        }
-        // An event that was submitted before the flag was seen must be seen here.
-        fence(Ordering::SeqCst);
-        let pending = self.main.available() > 0;
-        if !pending {
-            let mut all = others.to_vec();
-            all.push(self.main.as_fd());
-            all.extend(self.reserve.as_ref().map(|ring| ring.as_fd()));
-            poll(&all, timeout)?;
-        }
-        if let Some(want) = want {
-            want.store(0, Ordering::Relaxed);
-        }
-        Ok(())
+        reserve.drain(BATCH, |record| {
+            if let Some((position, event)) = record.split_first_chunk::<8>() {
+                self.held.push_back((u64::from_ne_bytes(*position), event.to_vec()));
+            }
+        });
+    }
+
+    fn is_empty(&self) -> bool {
+        self.main.available() == 0 && self.reserve.as_ref().is_none_or(|ring| ring.available() == 0)
     }
 }
 
-/// Waits until one of the descriptors is readable or closed by its other side.
-pub fn poll(fds: &[BorrowedFd<'_>], timeout: Option<i32>) -> io::Result<()> {
-    let mut polled: Vec<libc::pollfd> =
-        fds.iter().map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
-    // SAFETY: as many records as said.
-    let result =
-        unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout.unwrap_or(-1)) };
+/// Waits for events, or for one of `others` to have what it is polled for, or for the time to run out. `events` is absent
+/// where the script sends none.
+///
+/// `last` is how the last look ended.
+pub fn wait(
+    events: Option<&Events>,
+    last: Look,
+    globals: &Globals,
+    others: &mut Vec<libc::pollfd>,
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    let at_most = |nap: Duration| Some(timeout.map_or(nap, |timeout| timeout.min(nap)));
+    let events = match (events, last) {
+        (None, _) => return poll(others, timeout),
+        (Some(_), Look::More) => return poll(others, Some(Duration::ZERO)),
+        (Some(events), Look::Some) => return poll(others, at_most(events.nap)),
+        (Some(events), Look::Nothing) => events,
+    };
+    globals.want_wakeup();
+    // An event that was sent by somebody who did not see the wish is seen here.
+    if events.is_empty() {
+        let own = others.len();
+        others.push(readable(events.main.as_fd()));
+        others.extend(events.reserve.as_ref().map(|ring| readable(ring.as_fd())));
+        let polled = poll(others, timeout);
+        others.truncate(own);
+        polled?;
+    }
+    globals.want_no_wakeup();
+    Ok(())
+}
+
+/// An entry of [`poll`]: something to read.
+pub fn readable(fd: BorrowedFd<'_>) -> libc::pollfd {
+    libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }
+}
+
+/// Waits until one of the descriptors has what it is polled for, is closed by its other side, or the time is over.
+pub fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+    let time = timeout.map(|time| libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(time.subsec_nanos() as i32),
+    });
+    let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: as many entries as said; the time is absent or outlives the call; no mask is passed.
+    let result = unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, time, std::ptr::null()) };
     if result < 0 {
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {

@@ -2,4 +2,5 @@
 
 pub mod child;
 pub mod events;
+pub mod globals;
 pub mod signals;

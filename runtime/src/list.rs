@@ -1,0 +1,135 @@
+//! `-l`: attach points that match a pattern, or those of a script; with `-v` also their arguments.
+
+use std::io::{self, Write};
+
+use rtscript_lang::kernel::Kernel;
+use rtscript_lang::provider::Target;
+
+use crate::attach::Attach;
+use crate::providers::PROVIDERS;
+use crate::providers::pattern::{is_wildcard, matches};
+use crate::report::{Failure, list_failure, say};
+
+/// Writes the full names of everything that `pattern` matches.
+///
+/// `rt:task*` asks the providers of that name, and `*:open*` all of them; a pattern without a colon is matched with
+/// whole names, unless it is a provider's own name. A provider that cannot list is passed over with a warning, except
+/// where it is the only one that was asked.
+pub fn list(pattern: &str, kernel: &dyn Kernel, verbose: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let (provider, point) = pattern.split_once(':').unwrap_or((pattern, "*"));
+    let mut asked: Vec<&dyn Attach> =
+        PROVIDERS.iter().copied().filter(|it| is_named(*it, provider)).collect();
+    let mut whole_names = false;
+    if asked.is_empty() {
+        if pattern.contains(':') {
+            return Err(Failure::line(unknown_provider(provider)));
+        }
+        asked = PROVIDERS.to_vec();
+        whole_names = true;
+    }
+    let only = asked.len() == 1;
+    for provider in asked {
+        let targets = match provider.list(point, kernel) {
+            Ok(targets) => targets,
+            Err(error) if only => return Err(Failure::line(list_failure(&error))),
+            Err(error) => {
+                say(format_args!(
+                    "rtscript: {} is not listed: {}",
+                    provider.names()[0],
+                    list_failure(&error)
+                ));
+                continue;
+            }
+        };
+        let targets = targets.iter().filter(|target| !whole_names || matches(pattern, &target.name));
+        write_targets(provider, targets, kernel, verbose, out)
+            .map_err(|error| Failure::unwritten("the list", &error))?;
+    }
+    Ok(())
+}
+
+/// Writes the full names of given attach points, such as those of a script, each once.
+pub fn list_targets<'t>(
+    targets: impl Iterator<Item = &'t Target>,
+    kernel: &dyn Kernel,
+    verbose: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let mut seen = std::collections::HashSet::new();
+    for target in targets.filter(|target| seen.insert(*target)) {
+        if let Some(provider) = provider_of(target) {
+            write_targets(provider, std::iter::once(target), kernel, verbose, out)
+                .map_err(|error| Failure::unwritten("the list", &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// The provider that a target belongs to.
+pub fn provider_of(target: &Target) -> Option<&'static dyn Attach> {
+    PROVIDERS.iter().copied().find(|provider| provider.names()[0] == target.provider)
+}
+
+fn write_targets<'t>(
+    provider: &dyn Attach,
+    targets: impl Iterator<Item = &'t Target>,
+    kernel: &dyn Kernel,
+    verbose: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for target in targets {
+        writeln!(out, "{}", target.name)?;
+        if verbose {
+            // A target whose arguments cannot be read is listed without them.
+            for argument in provider.describe(target, kernel).unwrap_or_default() {
+                writeln!(out, "    {argument}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_named(provider: &dyn Attach, pattern: &str) -> bool {
+    if is_wildcard(pattern) {
+        // By its full name only: short names would make `t*` mean more than it says.
+        return matches(&pattern.to_ascii_lowercase(), provider.names()[0]);
+    }
+    provider.names().iter().any(|name| name.eq_ignore_ascii_case(pattern))
+}
+
+fn unknown_provider(name: &str) -> String {
+    let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.names()[0]).collect();
+    format!("there is no probe type {name}; there are {}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use rtscript_lang::kernel::FixtureKernel;
+
+    use super::*;
+
+    fn listed(pattern: &str, verbose: bool) -> Result<String, Failure> {
+        let kernel = FixtureKernel::new(include_bytes!("../../tests/fixtures/kernel.btf")).unwrap();
+        let mut out = Vec::new();
+        list(pattern, &kernel, verbose, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_pattern_names_a_provider_or_all_of_them() {
+        let names = listed("rt:task_rename*", false).unwrap();
+        assert_eq!(names, "rawtracepoint:vmlinux:task_rename\n");
+        assert_eq!(listed("RAWTRACEPOINT:task_rename", false).unwrap(), names);
+        assert_eq!(listed("raw*:task_rename", false).unwrap(), names);
+        assert_eq!(listed("*:vmlinux:task_rename", false).unwrap(), names);
+        assert!(listed("rawtracepoint", false).unwrap().contains(&names));
+        assert_eq!(listed("rt:no_such_event", false).unwrap(), "");
+        assert!(listed("nothing:x", false).is_err());
+    }
+
+    #[test]
+    fn arguments_stand_below_their_attach_point() {
+        let text = listed("rt:task_rename", true).unwrap();
+        assert!(text.starts_with("rawtracepoint:vmlinux:task_rename\n    struct task_struct * "), "{text}");
+    }
+}
