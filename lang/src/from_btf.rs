@@ -13,6 +13,8 @@ use crate::types::{BtfRef, Enum, EnumId, Field, Int, Origin, Space, Struct, Stru
 
 /// Arrays and pointers nest no deeper than this in a sound file.
 const MAX_DEPTH: u32 = 32;
+/// Nothing in a sound file is larger. So sizes and offsets in bits can be added and multiplied without a check.
+const MAX_SIZE: u32 = 1 << 28;
 
 impl Structs {
     /// The type with this BTF id. Pointers point into kernel memory unless the kernel marked them `__user`.
@@ -106,18 +108,22 @@ impl Structs {
             btf::Type::Int(int) if int.is_bool && int.size == 1 => Type::Bool,
             btf::Type::Int(int) => match int.size {
                 1 | 2 | 4 | 8 => Type::Int(Int { size: int.size as u8, signed: int.signed }),
-                _ => bytes(int.size),
+                _ => bytes(int.size.min(MAX_SIZE)),
             },
-            btf::Type::Float(float) => bytes(float.size),
+            btf::Type::Float(float) => bytes(float.size.min(MAX_SIZE)),
             btf::Type::Ptr(target) => {
                 let space = if btf.resolve(target).tags.user { Space::User } else { Space::Kernel };
                 Type::pointer(self.decode(btf, module, target, depth + 1), space)
             }
-            btf::Type::Array(array) if array.length > 0 && is_char(btf, array.element) => {
+            btf::Type::Array(array)
+                if (1..=MAX_SIZE).contains(&array.length) && is_char(btf, array.element) =>
+            {
                 Type::String(array.length)
             }
             btf::Type::Array(array) => {
-                Type::Array(Box::new(self.decode(btf, module, array.element, depth + 1)), array.length)
+                let is_sound = btf.size_of(id).is_some_and(|size| (1..=MAX_SIZE).contains(&size));
+                let length = if is_sound { array.length } else { 0 };
+                Type::Array(Box::new(self.decode(btf, module, array.element, depth + 1)), length)
             }
             btf::Type::Struct(composite) => Type::Struct(self.intern(btf, module, id, composite, false)),
             btf::Type::Union(composite) => Type::Struct(self.intern(btf, module, id, composite, true)),
@@ -158,7 +164,7 @@ impl Structs {
         let interned = self.structs.push(Struct {
             name: composite.name.to_string(),
             union,
-            size: composite.size,
+            size: composite.size.min(MAX_SIZE),
             origin: Origin::Kernel(of),
             fields: None,
         });

@@ -1,5 +1,6 @@
 //! Kernel types as the language sees them.
 
+use proptest::prelude::*;
 use rtscript_lang::btf::{Btf, Kind, TypeId};
 use rtscript_lang::kernel::{FixtureKernel, Kernel};
 use rtscript_lang::types::{Field, Int, Origin, Space, StructId, Structs, Type};
@@ -128,4 +129,33 @@ fn circular_types_end() {
     let mut structs = Structs::default();
     structs.of_btf(&btf, 0, TypeId(3));
     structs.of_btf(&btf, 0, TypeId(5));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Types, members and layouts of a file with wrong bytes in it are wrong, and no more than that.
+    #[test]
+    fn damaged_bytes_never_panic(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..32),
+    ) {
+        let mut bytes = FIXTURE.to_vec();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let Ok(kernel) = FixtureKernel::new(bytes) else { return Ok(()) };
+        let btf = kernel.btf().unwrap();
+        let mut structs = Structs::default();
+        for id in btf.ids() {
+            let ty = structs.of_btf(btf, 0, id);
+            let _ = structs.layout(&ty);
+        }
+        for id in structs.structs.keys().collect::<Vec<_>>() {
+            structs.complete(id, &kernel).unwrap();
+            for field in structs.structs[id].fields.as_ref().unwrap() {
+                let _ = (structs.layout(&field.ty), structs.size_in_memory(&field.ty));
+            }
+        }
+    }
 }

@@ -17,6 +17,9 @@
 
 use super::{FieldLocation, KernelError, TracepointField, TracepointFormat};
 
+/// The kernel locates fields by 16 bits, and its records are smaller still.
+const MAX_RECORD: u32 = 1 << 16;
+
 impl TracepointFormat {
     /// Parses a `format` file. `what` names the event in errors.
     pub fn parse(what: &str, text: &str) -> Result<TracepointFormat, KernelError> {
@@ -49,6 +52,10 @@ fn parse_field(line: &str) -> Option<TracepointField> {
     let (rest, offset) = take_last(rest, "offset:")?;
     let declaration = rest.strip_prefix("field:")?.trim().trim_end_matches(';').trim_end();
     let (ty, name, array, location) = parse_declaration(declaration)?;
+    let is_inside = offset <= MAX_RECORD && size <= MAX_RECORD && array.is_none_or(|length| length <= size);
+    if !is_inside {
+        return None;
+    }
     Some(TracepointField { ty, name, array, offset, size, signed: signed != 0, location })
 }
 
@@ -73,8 +80,9 @@ fn parse_declaration(text: &str) -> Option<(String, String, Option<u32>, FieldLo
         Some((rest, length)) => (rest.trim_end(), length.trim().parse().ok().or(Some(0))),
         None => (text, None),
     };
-    let at = text.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))? + 1;
-    let (ty, name) = (text[..at].trim().trim_end_matches("[]").trim_end(), &text[at..]);
+    let (ty, name) =
+        text.split_at(text.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len());
+    let ty = ty.trim().trim_end_matches("[]").trim_end();
     if ty.is_empty() || name.is_empty() {
         return None;
     }
@@ -83,6 +91,8 @@ fn parse_declaration(text: &str) -> Option<(String, String, Option<u32>, FieldLo
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const RENAME: &str = include_str!("../../../tests/fixtures/events/task/task_rename.format");
@@ -130,5 +140,21 @@ mod tests {
         assert!(parse("ID: x\n").is_err());
         assert!(parse("ID: 1\nfield:int;\toffset:0;\tsize:4;\tsigned:1;\n").is_err());
         assert!(parse("ID: 1\nfield:int x;\toffset:zero;\tsize:4;\tsigned:1;\n").is_err());
+        assert!(parse("ID: 1\nfield:int x;\toffset:8;\tsize:70000;\tsigned:1;\n").is_err());
+        assert!(parse("ID: 1\nfield:int x[9];\toffset:8;\tsize:4;\tsigned:1;\n").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_text_never_panics(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..16),
+        ) {
+            let mut bytes = EXEC.as_bytes().to_vec();
+            for (at, byte) in edits {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let _ = TracepointFormat::parse("a:b", &String::from_utf8_lossy(&bytes));
+        }
     }
 }
