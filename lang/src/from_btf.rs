@@ -33,12 +33,13 @@ impl Structs {
         let mut fields = Vec::new();
         if let btf::Type::Struct(composite) | btf::Type::Union(composite) = btf.ty(TypeId(of.id)) {
             for member in composite.members() {
+                let (offset_bits, bits) = btf.bit_field(member.ty, member.bit_offset, member.bit_size);
                 let bits =
-                    member.bit_size.and_then(|bits| u8::try_from(bits).ok()).filter(|&bits| bits <= 64);
+                    bits.and_then(|bits| u8::try_from(bits).ok()).filter(|bits| (1..=64).contains(bits));
                 fields.push(Field {
                     name: member.name.to_string(),
                     ty: self.of_btf(btf, of.module, member.ty),
-                    offset_bits: member.bit_offset,
+                    offset_bits,
                     bits,
                 });
             }

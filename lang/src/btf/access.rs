@@ -142,8 +142,8 @@ impl Btf {
         fields
     }
 
-    /// Older compilers told the width of a bit-field by an integer type of its own.
-    fn bit_field(&self, ty: TypeId, bit_offset: u32, bit_size: Option<u32>) -> (u32, Option<u32>) {
+    /// Offset and width of a member. Older compilers told the width of a bit-field by an integer type of its own.
+    pub(crate) fn bit_field(&self, ty: TypeId, bit_offset: u32, bit_size: Option<u32>) -> (u32, Option<u32>) {
         if bit_size.is_some() {
             return (bit_offset, bit_size);
         }

@@ -22,6 +22,8 @@ pub struct RawTracepoint;
 
 const NAME: &str = "rawtracepoint";
 const FORM: &str = "rawtracepoint:EVENT or rawtracepoint:MODULE:EVENT";
+/// The kernel itself, the first of all modules.
+const VMLINUX: &str = "vmlinux";
 /// What the name of an event's typedef starts with.
 const TYPEDEF: &str = "btf_trace_";
 /// What the name of an event's function starts with.
@@ -125,7 +127,7 @@ fn split(point: &str) -> Result<(Option<&str>, &str), AttachError> {
 fn find(module: Option<&str>, event: &str, kernel: &dyn Kernel) -> Result<u16, AttachError> {
     let typedef = format!("{TYPEDEF}{event}");
     // What the kernel itself has is found without a look at the modules.
-    if matches!(module, None | Some("vmlinux")) && kernel.btf()?.find(&typedef, Kind::Typedef).is_some() {
+    if matches!(module, None | Some(VMLINUX)) && kernel.btf()?.find(&typedef, Kind::Typedef).is_some() {
         return Ok(0);
     }
     for (position, name) in (0..).zip(kernel.modules()?).skip(1) {

@@ -19,7 +19,7 @@ pub fn of_format(
     kernel: &dyn Kernel,
     structs: &mut Structs,
 ) -> Vec<Arg> {
-    let mut names = Names { btf: kernel.btf().ok(), space, structs };
+    let mut names = Names { kernel, space, structs };
     format
         .fields
         .iter()
@@ -102,7 +102,8 @@ fn members(btf: &Btf, record: TypeId) -> Vec<Member<'_>> {
 
 /// Types by their names in C.
 struct Names<'a> {
-    btf: Option<&'a Btf>,
+    /// Its types are looked at only if a field needs them.
+    kernel: &'a dyn Kernel,
     /// Where pointers point.
     space: Space,
     structs: &'a mut Structs,
@@ -182,7 +183,7 @@ impl Names<'_> {
     }
 
     fn of_kinds(&mut self, name: &str, kinds: &[Kind]) -> Option<Type> {
-        let btf = self.btf?;
+        let btf = self.kernel.btf().ok()?;
         let id = kinds.iter().find_map(|kind| btf.find(name, *kind))?;
         Some(self.structs.of_btf(btf, 0, id))
     }
