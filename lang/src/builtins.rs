@@ -1,0 +1,332 @@
+//! The functions and variables that every script knows: one row each.
+//!
+//! No other file spells their names. The checker asks for the row of a name and matches on what it [`Means`];
+//! documentation, completion and "did you mean" read the same rows.
+
+use crate::typed::Intrinsic;
+use crate::types::{Clock, Int, Type};
+
+/// A function, or a variable: a function that needs no arguments may be written without parentheses.
+#[derive(Clone, Copy, Debug)]
+pub struct Builtin {
+    pub name: &'static str,
+    /// The parameters as documentation shows them; empty for a variable.
+    pub params: &'static str,
+    /// The fewest and the most arguments.
+    pub arity: (usize, usize),
+    /// The result as documentation shows it; empty for actions.
+    pub result: &'static str,
+    pub means: Means,
+    pub doc: &'static str,
+}
+
+/// How a use of a builtin is checked and what it becomes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Means {
+    /// Computed when the program runs, without arguments, with a result of this type.
+    Computed(Intrinsic, Plain),
+    /// Known when the script is compiled.
+    Constant(Constant),
+    /// A variable or function with rules of its own.
+    Value(Value),
+    /// Something that is done, and has no result.
+    Action(Act),
+    /// `@ = count()` and its kin.
+    Summary(Summary),
+    /// Planned.
+    Later,
+}
+
+/// The types of computed builtins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Plain {
+    U32,
+    U64,
+    /// The name of a task: `string[16]`.
+    TaskName,
+    /// The name of an attach point.
+    Probe,
+}
+
+impl Plain {
+    pub fn ty(self) -> Type {
+        match self {
+            Plain::U32 => Type::Int(Int::U32),
+            Plain::U64 => Type::Int(Int::U64),
+            Plain::TaskName => Type::String(16),
+            Plain::Probe => Type::Probe,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Constant {
+    CpuCount,
+    ChildPid,
+    HasChildPid,
+    ProbeType,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    Args,
+    Retval,
+    CurrentTask,
+    Nsecs,
+    Username,
+    Str,
+    Buf,
+    KernelStack,
+    UserStack,
+    KernelSymbol,
+    UserSymbol,
+    KernelAddress,
+    Ntop,
+    Mac,
+    ByteSwap,
+    StrNCmp,
+    StrLen,
+    StrFTime,
+    HasKey,
+    Delete,
+    Len,
+    KernelPointer,
+    UserPointer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Act {
+    Printf,
+    Print,
+    Clear,
+    Zero,
+    Exit,
+    Time,
+    Join,
+}
+
+/// The functions whose result only a map can hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Summary {
+    Count,
+    Sum,
+    Min,
+    Max,
+    Avg,
+    Stats,
+    Hist,
+    Lhist,
+}
+
+/// The row of a name.
+pub fn find(name: &str) -> Option<&'static Builtin> {
+    BUILTINS.iter().find(|row| row.name == name)
+}
+
+/// The row of a function that the checker itself needs to name.
+pub fn row(means: Means) -> Option<&'static Builtin> {
+    BUILTINS.iter().find(|row| row.means == means)
+}
+
+/// `arg0`, `arg1`, …: the number of the word.
+pub fn word_index(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("arg")?;
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    if plain { digits.parse().ok() } else { None }
+}
+
+/// The clock that `nsecs(clock)` names.
+pub fn clock(name: &str) -> Option<Clock> {
+    match name {
+        "boot" => Some(Clock::Boot),
+        "monotonic" => Some(Clock::Monotonic),
+        "tai" => Some(Clock::Tai),
+        _ => None,
+    }
+}
+
+/// The names that `clock` knows, for diagnostics.
+pub const CLOCKS: &str = "boot, monotonic or tai";
+
+impl Builtin {
+    /// As documentation shows it: `str(pointer[, length])`.
+    pub fn signature(&self) -> String {
+        if self.params.is_empty() && self.arity.1 == 0 {
+            self.name.to_string()
+        } else {
+            format!("{}({})", self.name, self.params)
+        }
+    }
+}
+
+const fn variable(name: &'static str, result: &'static str, means: Means, doc: &'static str) -> Builtin {
+    Builtin { name, params: "", arity: (0, 0), result, means, doc }
+}
+
+const fn function(
+    name: &'static str,
+    params: &'static str,
+    arity: (usize, usize),
+    result: &'static str,
+    means: Means,
+    doc: &'static str,
+) -> Builtin {
+    Builtin { name, params, arity, result, means, doc }
+}
+
+const fn later(name: &'static str, doc: &'static str) -> Builtin {
+    Builtin { name, params: "", arity: (0, MANY), result: "", means: Means::Later, doc }
+}
+
+const MANY: usize = usize::MAX;
+
+/// All of them, by topic.
+#[rustfmt::skip]
+pub static BUILTINS: &[Builtin] = &[
+    // What the probe hands over.
+    variable("args", "record", Means::Value(Value::Args), "The arguments of the probe, by name: `args.pid`."),
+    variable("retval", "", Means::Value(Value::Retval), "What the traced function returned."),
+    variable("probe", "probe", Means::Computed(Intrinsic::Probe, Plain::Probe), "The full name of the attach point that fired."),
+    variable("probetype", "string", Means::Constant(Constant::ProbeType), "The type of the probe that fired."),
+
+    // Who runs.
+    function("pid", "", (0, 1), "uint32", Means::Computed(Intrinsic::Pid, Plain::U32), "The process id (in C: tgid)."),
+    function("tid", "", (0, 1), "uint32", Means::Computed(Intrinsic::Tid, Plain::U32), "The thread id."),
+    variable("uid", "uint32", Means::Computed(Intrinsic::Uid, Plain::U32), "The user id."),
+    variable("gid", "uint32", Means::Computed(Intrinsic::Gid, Plain::U32), "The group id."),
+    variable("username", "username", Means::Value(Value::Username), "The name of the user."),
+    function("comm", "", (0, 1), "string[16]", Means::Computed(Intrinsic::Comm, Plain::TaskName), "The name of the running thread."),
+    variable("curtask", "struct task_struct *", Means::Value(Value::CurrentTask), "The running task."),
+    variable("cgroup", "uint64", Means::Computed(Intrinsic::Cgroup, Plain::U64), "The id of the task's cgroup."),
+    variable("cpu", "uint32", Means::Computed(Intrinsic::Cpu, Plain::U32), "The CPU that the program runs on."),
+    variable("numaid", "uint32", Means::Computed(Intrinsic::Numaid, Plain::U32), "The NUMA node of that CPU."),
+    variable("ncpus", "uint64", Means::Constant(Constant::CpuCount), "The number of CPUs."),
+    variable("cpid", "uint32", Means::Constant(Constant::ChildPid), "The process id of the command that `-c` started."),
+    variable("has_cpid", "bool", Means::Constant(Constant::HasChildPid), "Whether `-c` started a command."),
+
+    // Time and chance.
+    function("nsecs", "[clock]", (0, 1), "uint64", Means::Value(Value::Nsecs), "Nanoseconds since boot, or of the clock `monotonic` or `tai`."),
+    variable("elapsed", "uint64", Means::Computed(Intrinsic::Elapsed, Plain::U64), "Nanoseconds since tracing began."),
+    variable("jiffies", "uint64", Means::Computed(Intrinsic::Jiffies, Plain::U64), "The kernel's tick counter."),
+    variable("rand", "uint32", Means::Computed(Intrinsic::Rand, Plain::U32), "A random number."),
+    function("strftime", "format, nanoseconds", (2, 2), "timestamp", Means::Value(Value::StrFTime), "A time stamp that prints as the format says."),
+
+    // Memory and text.
+    function("str", "pointer[, length]", (1, 2), "string", Means::Value(Value::Str), "The text that the pointer points at, up to its NUL."),
+    function("buf", "pointer[, length]", (1, 2), "buffer", Means::Value(Value::Buf), "The bytes that the pointer points at, or of an array."),
+    function("kptr", "pointer", (1, 1), "pointer", Means::Value(Value::KernelPointer), "The pointer as one into kernel memory."),
+    function("uptr", "pointer", (1, 1), "pointer", Means::Value(Value::UserPointer), "The pointer as one into user memory."),
+    function("strncmp", "a, b, length", (3, 3), "uint64", Means::Value(Value::StrNCmp), "0 if so many bytes are the same, up to the NUL."),
+    function("strlen", "text", (1, 1), "uint64", Means::Value(Value::StrLen), "The length without the NUL."),
+    function("bswap", "number", (1, 1), "number", Means::Value(Value::ByteSwap), "The number with its bytes in reverse order."),
+    function("ntop", "[family, ]address", (1, 2), "inet", Means::Value(Value::Ntop), "An IPv4 or IPv6 address that prints as text."),
+    function("macaddr", "address", (1, 1), "mac", Means::Value(Value::Mac), "A hardware address that prints as text."),
+
+    // Symbols and stacks.
+    function("kstack", "[mode, ][frames]", (0, 2), "stack", Means::Value(Value::KernelStack), "The kernel stack."),
+    function("ustack", "[mode, ][frames]", (0, 2), "stack", Means::Value(Value::UserStack), "The user stack."),
+    function("ksym", "address", (1, 1), "ksym", Means::Value(Value::KernelSymbol), "The kernel symbol at the address."),
+    function("usym", "address", (1, 1), "usym", Means::Value(Value::UserSymbol), "The user symbol at the address."),
+    function("kaddr", "\"symbol\"", (1, 1), "uint64", Means::Value(Value::KernelAddress), "The address of the kernel symbol."),
+
+    // Maps.
+    function("count", "", (0, 0), "", Means::Summary(Summary::Count), "Counts how often it is called."),
+    function("sum", "number", (1, 1), "", Means::Summary(Summary::Sum), "Adds up."),
+    function("min", "number", (1, 1), "", Means::Summary(Summary::Min), "Keeps the smallest."),
+    function("max", "number", (1, 1), "", Means::Summary(Summary::Max), "Keeps the largest."),
+    function("avg", "number", (1, 1), "", Means::Summary(Summary::Avg), "Keeps the average."),
+    function("stats", "number", (1, 1), "", Means::Summary(Summary::Stats), "Keeps count, average and total."),
+    function("hist", "number[, bits]", (1, 2), "", Means::Summary(Summary::Hist), "A histogram by powers of two, each split in 2^bits."),
+    function("lhist", "number, min, max, step", (4, 4), "", Means::Summary(Summary::Lhist), "A histogram with steps of equal size."),
+    function("delete", "@map[, key]", (1, 2), "bool", Means::Value(Value::Delete), "Removes an element, and says whether it was there."),
+    function("has_key", "@map, key", (2, 2), "bool", Means::Value(Value::HasKey), "Whether the map has the key."),
+    function("len", "@map or stack", (1, 1), "uint64", Means::Value(Value::Len), "The number of elements or frames."),
+    function("clear", "@map", (1, 1), "", Means::Action(Act::Clear), "Removes all elements."),
+    function("zero", "@map", (1, 1), "", Means::Action(Act::Zero), "Sets all values to 0 and keeps the keys."),
+
+    // Output.
+    function("printf", "format, ...", (1, MANY), "", Means::Action(Act::Printf), "Prints by a format."),
+    function("print", "value or @map[, top[, div]]", (1, 3), "", Means::Action(Act::Print), "Prints a value or a map."),
+    function("time", "[format]", (0, 1), "", Means::Action(Act::Time), "Prints the time of day."),
+    function("join", "argv[, separator]", (1, 2), "", Means::Action(Act::Join), "Prints an array of strings in one line."),
+    function("exit", "[code]", (0, 1), "", Means::Action(Act::Exit), "Ends tracing."),
+
+    // Planned.
+    later("ctx", "The program's raw context."),
+    later("func", "The function that is probed."),
+    later("config", "The settings, as a record."),
+    later("usermode", "Whether the CPU was in user mode."),
+    later("ppid", "The parent's process id."),
+    later("pcomm", "The parent's name."),
+    later("leader_tid", "The thread id of the group's leader."),
+    later("leader_comm", "The name of the group's leader."),
+    later("errorf", "Prints an error with its place in the script."),
+    later("warnf", "Prints a warning with its place in the script."),
+    later("debugf", "Prints to the kernel's trace pipe."),
+    later("fail", "Fails when compiled."),
+    later("assert", "Ends tracing if the condition is false."),
+    later("static_assert", "Fails to compile if the condition is false."),
+    later("percpu_kaddr", "The address of a per-CPU variable."),
+    later("uaddr", "The address of a user symbol."),
+    later("dw_ustack", "The user stack, unwound by DWARF."),
+    later("pton", "An address from text."),
+    later("reg", "A register."),
+    later("cat", "Prints a file."),
+    later("system", "Runs a command."),
+    later("signal", "Sends a signal to the running process."),
+    later("signal_thread", "Sends a signal to the running thread."),
+    later("override", "Replaces the return value of the probed function."),
+    later("write_user", "Writes user memory."),
+    later("cgroupid", "The id of a cgroup by its path."),
+    later("cgroup_path", "The path of a cgroup."),
+    later("path", "The path of a file."),
+    later("skboutput", "Writes a packet to a file."),
+    later("socket_cookie", "The cookie of a socket."),
+    later("strcontains", "Whether a text is part of another."),
+    later("strstr", "Where a text is part of another."),
+    later("str_concat", "Two texts behind one another."),
+    later("strcap", "The capacity of a string."),
+    later("strerror", "The text of an error number."),
+    later("signal_name", "The name of a signal."),
+    later("syscall_name", "The name of a system call."),
+    later("memcmp", "Compares bytes."),
+    later("container_of", "The structure that a member belongs to."),
+    later("is_err", "Whether a pointer is an error number."),
+    later("is_ptr", "Whether a type is a pointer."),
+    later("is_str", "Whether a type is a string."),
+    later("is_array", "Whether a type is an array."),
+    later("is_integer", "Whether a type is an integer."),
+    later("is_unsigned_integer", "Whether a type is an unsigned integer."),
+    later("is_literal", "Whether an expression is a literal."),
+    later("kfunc_exist", "Whether the kernel has a kfunc."),
+    later("kfunc_allowed", "Whether the probe may call a kfunc."),
+    later("unwatch", "Removes a watchpoint."),
+    later("getopt", "A named parameter of the script."),
+    later("find", "Looks a key up and copies its value."),
+    later("tseries", "A series of values over time."),
+    later("default_str_length", "The capacity of strings of unknown length."),
+    later("assert_str", "Fails to compile if it is no string."),
+    later("ntohs", "A 16-bit number in network order."),
+    later("ntohl", "A 32-bit number in network order."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        for (index, row) in BUILTINS.iter().enumerate() {
+            assert!(!BUILTINS[..index].iter().any(|other| other.name == row.name), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn words_are_numbered() {
+        assert_eq!(word_index("arg0"), Some(0));
+        assert_eq!(word_index("arg12"), Some(12));
+        for name in ["arg", "args", "arg01", "arg+1", "arg99999999999"] {
+            assert_eq!(word_index(name), None, "{name}");
+        }
+    }
+}

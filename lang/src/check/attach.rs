@@ -1,0 +1,182 @@
+//! Attach points become instances: a body, one context, and all targets that look like it.
+//!
+//! Attach points that are listed one by one get an instance each. The matches of a wildcard share one where
+//! their contexts are equal in all that the body uses; so a body that uses no arguments is checked and
+//! compiled once, however many matches there are.
+
+use rtscript_syntax::ast;
+
+use super::error::{Expanded, Fact, Warning};
+use super::nearest::nearest;
+use super::solve::Local;
+use super::uses::Uses;
+use super::{Checker, DidYouMean};
+use crate::config::MissingProbes;
+use crate::provider::{AttachError, Context, Phase, ProgramKind, Provider, Target};
+
+/// One body in one context.
+pub(super) struct Instance<'a> {
+    pub probe: &'a ast::Probe,
+    /// What the script says in front of the body.
+    pub point: &'a ast::AttachPoint,
+    pub targets: Vec<Target>,
+    pub context: Context,
+    /// Where the targets are matches of a wildcard: the first of them.
+    pub expanded: Option<Expanded>,
+    /// The process that `-p` asks for, where it applies.
+    pub filter_pid: Option<u32>,
+    /// In the order of their declarations.
+    pub locals: Vec<Local>,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn make_instances(&mut self, providers: &[&dyn Provider]) {
+        let mut count = 0;
+        let script = self.script;
+        for item in &script.items {
+            let ast::Item::Probe(probe) = item else { continue };
+            let uses = Uses::of(probe);
+            for point in &probe.attach_points {
+                count += self.attach_point(probe, point, uses, providers);
+                if count > self.config.max_probes as usize {
+                    self.error(Fact::TooManyProbes { found: count, limit: self.config.max_probes, at: point.span });
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes the instances of one attach point, and tells how many targets it has.
+    fn attach_point(
+        &mut self,
+        probe: &'a ast::Probe,
+        point: &'a ast::AttachPoint,
+        uses: Uses,
+        providers: &[&dyn Provider],
+    ) -> usize {
+        let text = self.with_positional(&point.text);
+        let (name, rest) = match text.split_once(':') {
+            Some((name, rest)) => (name.trim(), rest.trim()),
+            None => (text.trim(), ""),
+        };
+        let named = |provider: &&&dyn Provider| provider.names().iter().any(|known| known.eq_ignore_ascii_case(name));
+        let Some(provider) = providers.iter().find(named) else {
+            let names = providers.iter().flat_map(|provider| provider.names()).filter(|known| known.len() > 2);
+            let help = nearest(name, names.copied());
+            self.error(Fact::UnknownProvider { name: name.to_string(), at: point.span, help });
+            return 0;
+        };
+        let expansion = match provider.expand(rest, self.kernel) {
+            Ok(expansion) => expansion,
+            Err(error) => {
+                self.attach_error(error, &text, name, point, None);
+                return 0;
+            }
+        };
+        let count = expansion.targets.len();
+        // Instances before this one are of other attach points.
+        let first = self.instances.len();
+        for target in expansion.targets {
+            let expanded =
+                expansion.wildcard.then(|| Expanded { to: target.name.clone(), at: point.span });
+            let context = match provider.context(&target, self.kernel, &mut self.structs) {
+                Ok(context) => uses.trim(context),
+                Err(error) => {
+                    self.attach_error(error, &target.name, name, point, expanded);
+                    continue;
+                }
+            };
+            let alike = self.instances[first..].iter_mut().find(|instance| instance.context == context);
+            if let Some(instance) = alike.filter(|_| expansion.wildcard) {
+                instance.targets.push(target);
+                continue;
+            }
+            // Programs that run once, or by a timer, belong to no process.
+            let by_process = provider.phase() == Phase::Attached
+                && match context.program {
+                    ProgramKind::RawTracepoint | ProgramKind::Tracepoint => true,
+                    ProgramKind::PerfEvent => false,
+                };
+            self.instances.push(Instance {
+                probe,
+                point,
+                targets: vec![target],
+                context,
+                expanded,
+                filter_pid: self.options.filter_pid.filter(|_| by_process),
+                locals: Vec::new(),
+            });
+        }
+        count
+    }
+
+    fn attach_error(
+        &mut self,
+        error: AttachError,
+        text: &str,
+        provider: &str,
+        point: &ast::AttachPoint,
+        expanded: Option<Expanded>,
+    ) {
+        let at = point.span;
+        let missing = match &error {
+            AttachError::Unknown { .. } | AttachError::NoMatch => true,
+            AttachError::Form { .. } | AttachError::Unsupported { .. } | AttachError::Kernel(_) => false,
+        };
+        if missing {
+            match self.config.missing_probes {
+                MissingProbes::Error => {}
+                MissingProbes::Warn => {
+                    self.warn(Warning::MissingProbe { text: text.to_string(), at });
+                    return;
+                }
+                MissingProbes::Ignore => return,
+            }
+        }
+        let fact = match error {
+            AttachError::Form { expected } => {
+                // Providers describe the part behind their own name, or all of it.
+                let whole = expected.split(':').next().is_some_and(|first| first.eq_ignore_ascii_case(provider));
+                let expected =
+                    if whole || expected.is_empty() { expected.to_string() } else { format!("{provider}:{expected}") };
+                let expected = if expected.is_empty() { provider.to_string() } else { expected };
+                Fact::AttachForm { text: text.to_string(), expected, at }
+            }
+            AttachError::Unknown { what, name, nearest } => {
+                let help = if nearest.is_empty() { None } else { Some(DidYouMean(nearest)) };
+                Fact::AttachUnknown { what, name, at, help }
+            }
+            AttachError::NoMatch => Fact::AttachNoMatch { text: text.to_string(), at },
+            AttachError::Unsupported { reason } => Fact::AttachUnsupported { text: text.to_string(), reason, at },
+            AttachError::Kernel(error) => Fact::kernel(error, at),
+        };
+        self.error(fact);
+        if let Some(last) = self.errors.last_mut()
+            && expanded.is_some()
+        {
+            last.expanded = expanded;
+        }
+    }
+
+    /// Replaces `$1` and its kin; one that was not given is empty.
+    fn with_positional(&self, text: &str) -> String {
+        let mut whole = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            let digits = rest[at + 1..].bytes().take_while(u8::is_ascii_digit).count();
+            let end = at + 1 + digits;
+            whole.push_str(&rest[..at]);
+            match rest[at + 1..end].parse::<usize>() {
+                Ok(number) => whole.push_str(self.positional(number).unwrap_or("")),
+                Err(_) => whole.push_str(&rest[at..end]),
+            }
+            rest = &rest[end..];
+        }
+        whole + rest
+    }
+
+    /// A positional parameter; they count from 1.
+    pub(super) fn positional(&self, number: usize) -> Option<&str> {
+        self.options.positional.get(number.checked_sub(1)?).map(String::as_str)
+    }
+}

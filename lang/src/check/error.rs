@@ -1,0 +1,726 @@
+//! Everything that can be wrong with a script, and how it is said. All wording of the stage is here.
+//!
+//! An error is a [`Fact`], and, where a wildcard led to it, which of its matches. Codes are stable.
+
+use std::fmt;
+
+use miette::{Diagnostic, LabeledSpan, Severity};
+use rtscript_syntax::source::Span;
+use thiserror::Error;
+
+use crate::kernel::KernelError;
+
+/// One error, ready to be rendered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckError {
+    pub fact: Fact,
+    /// Where the body was checked for one match of a wildcard.
+    pub expanded: Option<Expanded>,
+}
+
+/// The match of a wildcard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expanded {
+    pub to: String,
+    pub at: Span,
+}
+
+/// Names that are near to one that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DidYouMean(pub Vec<String>);
+
+/// What is wrong. `at` is the place; every variant names its own facts.
+#[derive(Clone, Debug, PartialEq, Error, Diagnostic)]
+pub enum Fact {
+    /// A part of the language that this version cannot do.
+    #[error("{what} cannot be used yet")]
+    #[diagnostic(code("rt::not-yet"))]
+    NotYet {
+        what: String,
+        #[label("not there yet")]
+        at: Span,
+    },
+
+    // Names.
+    /// A bare name that means nothing.
+    #[error("there is no `{name}`")]
+    #[diagnostic(code("rt::unknown-name"))]
+    UnknownName {
+        name: String,
+        #[label("neither a builtin nor a constant")]
+        at: Span,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    #[error("there is no function `{name}`")]
+    #[diagnostic(code("rt::unknown-function"))]
+    UnknownFunction {
+        name: String,
+        #[label("unknown function")]
+        at: Span,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    /// A variable that was not assigned in this block or one around it.
+    #[error("`${name}` has no value here")]
+    #[diagnostic(code("rt::unknown-variable"))]
+    UnknownVariable {
+        name: String,
+        #[label("not assigned in this block or one around it")]
+        at: Span,
+        #[label("assigned here, in another block")]
+        elsewhere: Option<Span>,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    /// A map that is read and that nothing assigns.
+    #[error("nothing is ever stored in `@{name}`")]
+    #[diagnostic(code("rt::unknown-map"))]
+    UnknownMap {
+        name: String,
+        #[label("read here")]
+        at: Span,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    #[error("`{ty}` has no field `{name}`")]
+    #[diagnostic(code("rt::unknown-field"))]
+    UnknownField {
+        ty: String,
+        name: String,
+        #[label("no such field")]
+        at: Span,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    /// `args.name`, and the probe has no such argument.
+    #[error("`{probe}` has no argument `{name}`")]
+    #[diagnostic(code("rt::unknown-argument"))]
+    UnknownArgument {
+        probe: String,
+        name: String,
+        #[label("no such argument")]
+        at: Span,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    /// `args`, and the probe has none.
+    #[error("`{probe}` has no typed arguments")]
+    #[diagnostic(code("rt::no-arguments"))]
+    NoArguments {
+        probe: String,
+        #[label("nothing is known about arguments here")]
+        at: Span,
+    },
+    /// `argN`, and the probe has fewer.
+    #[error("`{probe}` has {count} arguments as words, and no `arg{index}`")]
+    #[diagnostic(code("rt::no-word"))]
+    NoWord {
+        probe: String,
+        index: u32,
+        count: usize,
+        #[label("no such argument; the first one is `arg0`")]
+        at: Span,
+    },
+    #[error("`{probe}` has no return value")]
+    #[diagnostic(code("rt::no-retval"))]
+    NoRetval {
+        probe: String,
+        #[label("nothing has returned here")]
+        at: Span,
+    },
+    #[error("there is no type `{name}`")]
+    #[diagnostic(code("rt::unknown-type"))]
+    UnknownType {
+        name: String,
+        #[label("neither the script nor the kernel defines it")]
+        at: Span,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    /// `let $x` where there is an `$x` already.
+    #[error("`${name}` is declared twice")]
+    #[diagnostic(code("rt::declared-twice"))]
+    DeclaredTwice {
+        name: String,
+        #[label("declared again here")]
+        at: Span,
+        #[label("declared first here")]
+        first: Span,
+    },
+
+    // Types.
+    /// Two uses of one variable, key or value that no type suits.
+    #[error("{what} holds `{was}`, and cannot hold `{is}`")]
+    #[diagnostic(code("rt::type-conflict"))]
+    TypeConflict {
+        what: String,
+        is: String,
+        was: String,
+        #[label("`{is}` here")]
+        at: Span,
+        #[label("first used as `{was}` here")]
+        first: Option<Span>,
+    },
+    /// Of a variable or map, nothing says what it holds.
+    #[error("nothing says which type {what} has")]
+    #[diagnostic(code("rt::no-type"))]
+    Untyped {
+        what: String,
+        #[label("it depends on itself alone")]
+        at: Span,
+    },
+    #[error("{value} is outside the range of `{ty}`")]
+    #[diagnostic(code("rt::out-of-range"))]
+    OutOfRange {
+        value: i128,
+        ty: String,
+        #[label("does not fit into `{ty}`")]
+        at: Span,
+    },
+    #[error("`{op}` cannot be applied to `{left}` and `{right}`")]
+    #[diagnostic(code("rt::operands"))]
+    Operands {
+        op: &'static str,
+        left: String,
+        right: String,
+        #[label("this is `{left}`")]
+        left_at: Span,
+        #[label("this is `{right}`")]
+        right_at: Span,
+    },
+    #[error("`{op}` cannot be applied to `{ty}`")]
+    #[diagnostic(code("rt::operand"))]
+    Operand {
+        op: &'static str,
+        ty: String,
+        #[label("this is `{ty}`")]
+        at: Span,
+    },
+    #[error("{what} must be {expected}, and this is `{found}`")]
+    #[diagnostic(code("rt::wrong-type"))]
+    WrongType {
+        what: String,
+        expected: &'static str,
+        found: String,
+        #[label("this is `{found}`")]
+        at: Span,
+    },
+    #[error("the two arms of `?:` are `{left}` and `{right}`")]
+    #[diagnostic(code("rt::arms"))]
+    Arms {
+        left: String,
+        right: String,
+        #[label("this is `{left}`")]
+        left_at: Span,
+        #[label("this is `{right}`")]
+        right_at: Span,
+    },
+    #[error("`{from}` cannot be cast to `{to}`")]
+    #[diagnostic(code("rt::bad-cast"))]
+    BadCast {
+        from: String,
+        to: String,
+        #[label("this is `{from}`")]
+        at: Span,
+        #[help]
+        help: Option<&'static str>,
+    },
+    /// `.` of something without members.
+    #[error("`{ty}` has no fields")]
+    #[diagnostic(code("rt::no-fields"))]
+    NoFields {
+        ty: String,
+        #[label("this is `{ty}`")]
+        at: Span,
+        #[help]
+        help: Option<&'static str>,
+    },
+    #[error("`{ty}` is no pointer")]
+    #[diagnostic(code("rt::no-pointer"))]
+    NoPointer {
+        ty: String,
+        #[label("this is `{ty}`")]
+        at: Span,
+    },
+    /// `[i]` of something without elements.
+    #[error("`{ty}` has no elements")]
+    #[diagnostic(code("rt::no-elements"))]
+    NoElements {
+        ty: String,
+        #[label("this is `{ty}`")]
+        at: Span,
+    },
+    #[error("this tuple has {count} elements, and no number {index}")]
+    #[diagnostic(code("rt::tuple-index"))]
+    TupleIndex {
+        index: u32,
+        count: usize,
+        #[label("elements count from 0")]
+        at: Span,
+    },
+    #[error("this array has {count} elements, and no number {index}")]
+    #[diagnostic(code("rt::array-index"))]
+    ArrayIndex {
+        index: i128,
+        count: u32,
+        #[label("elements count from 0")]
+        at: Span,
+    },
+    /// What is behind the pointer is not known, or has no size.
+    #[error("nothing is known about what `{ty}` points at")]
+    #[diagnostic(code("rt::opaque"))]
+    Opaque {
+        ty: String,
+        #[label("this is `{ty}`")]
+        at: Span,
+        #[help]
+        help: Option<&'static str>,
+    },
+    #[error("division by zero")]
+    #[diagnostic(code("rt::division-by-zero"))]
+    DivisionByZero {
+        #[label("this is always 0")]
+        at: Span,
+    },
+
+    // Constants.
+    #[error("{what} must be known when the script is compiled")]
+    #[diagnostic(code("rt::not-constant"))]
+    NotConstant {
+        what: String,
+        #[label("this is known only when the script runs")]
+        at: Span,
+    },
+    #[error("{what} must be {expected}, and this is {value}")]
+    #[diagnostic(code("rt::bad-constant"))]
+    BadConstant {
+        what: String,
+        expected: String,
+        value: String,
+        #[label("must be {expected}")]
+        at: Span,
+    },
+    /// `$1` is no number, and is used as one.
+    #[error("`${index}` is \"{value}\", which is no number")]
+    #[diagnostic(code("rt::positional"))]
+    Positional {
+        index: u32,
+        value: String,
+        #[label("used as a number here")]
+        at: Span,
+        #[help]
+        help: Option<&'static str>,
+    },
+
+    // Calls.
+    #[error("`{name}` takes {expected}, and got {found}")]
+    #[diagnostic(code("rt::argument-count"), help("it is `{signature}`"))]
+    Arity {
+        name: &'static str,
+        signature: String,
+        expected: String,
+        found: usize,
+        #[label("{found} given")]
+        at: Span,
+    },
+    /// An action where a value is wanted.
+    #[error("`{name}` has no value")]
+    #[diagnostic(code("rt::no-value"))]
+    NoValue {
+        name: &'static str,
+        #[label("does something, and yields nothing")]
+        at: Span,
+    },
+    /// `count()` and its kin anywhere but on the right of a map's `=`.
+    #[error("`{name}` can only be assigned to a map")]
+    #[diagnostic(code("rt::summary"), help("write `@name = {signature}`"))]
+    Summary {
+        name: &'static str,
+        signature: String,
+        #[label("not assigned to a map")]
+        at: Span,
+    },
+    /// A variable that is called.
+    #[error("`{name}` is a function")]
+    #[diagnostic(code("rt::call"), help("call it: `{signature}`"))]
+    NotCalled {
+        name: &'static str,
+        signature: String,
+        #[label("not called")]
+        at: Span,
+    },
+    #[error("there is no kernel symbol `{name}`")]
+    #[diagnostic(code("rt::unknown-symbol"))]
+    UnknownSymbol {
+        name: String,
+        #[label("not found")]
+        at: Span,
+    },
+    #[error("there is no command whose process id it could be")]
+    #[diagnostic(code("rt::no-child"), help("start one with `-c`"))]
+    NoChild {
+        #[label("needs `-c`")]
+        at: Span,
+    },
+
+    // Formats.
+    #[error("the format wants {expected} arguments, and got {found}")]
+    #[diagnostic(code("rt::format-count"))]
+    FormatMissing {
+        expected: usize,
+        found: usize,
+        #[label("`{spec}` has no argument")]
+        at: Span,
+        spec: String,
+    },
+    #[error("the format wants {expected} arguments, and got {found}")]
+    #[diagnostic(code("rt::format-count"))]
+    FormatExtra {
+        expected: usize,
+        found: usize,
+        #[label("nothing in the format prints this")]
+        at: Span,
+    },
+    #[error("`{spec}` prints {expected}, and its argument is `{found}`")]
+    #[diagnostic(code("rt::format-type"))]
+    FormatType {
+        spec: String,
+        expected: &'static str,
+        found: String,
+        #[label("prints {expected}")]
+        at: Span,
+        #[label("this is `{found}`")]
+        argument: Span,
+        #[help]
+        help: Option<&'static str>,
+    },
+    #[error("`{spec}` is no format: {reason}")]
+    #[diagnostic(code("rt::bad-format"))]
+    BadFormat {
+        spec: String,
+        reason: &'static str,
+        #[label("{reason}")]
+        at: Span,
+        #[help]
+        help: Option<&'static str>,
+    },
+
+    // Maps.
+    /// With a key here and without one there.
+    #[error("`@{name}` is used with a key and without one")]
+    #[diagnostic(code("rt::key-conflict"))]
+    KeyConflict {
+        name: String,
+        #[label("with a key here")]
+        keyed: Span,
+        #[label("without one here")]
+        scalar: Span,
+    },
+    /// All of a map where one value is wanted.
+    #[error("`@{name}` has keys, and this asks for one value")]
+    #[diagnostic(code("rt::whole-map"), help("name an element: `@{name}[key]`"))]
+    WholeMap {
+        name: String,
+        #[label("all of the map")]
+        at: Span,
+        #[label("used with a key here")]
+        keyed: Span,
+    },
+    /// An element or something else where a map is wanted.
+    #[error("`{function}` works on a whole map")]
+    #[diagnostic(code("rt::not-a-map"), help("it is `{signature}`"))]
+    NotAMap {
+        function: &'static str,
+        signature: String,
+        #[label("this is not a map")]
+        at: Span,
+    },
+    /// `delete(@keyed)`, `has_key(@scalar, …)` and the like.
+    #[error("`@{name}` has {}", if *.keyed { "keys" } else { "no keys" })]
+    #[diagnostic(code("rt::wrong-kind-of-map"))]
+    WrongKindOfMap {
+        name: String,
+        keyed: bool,
+        #[label("{}", if *keyed { "which element is meant?" } else { "there is only one value" })]
+        at: Span,
+        #[help]
+        help: Option<&'static str>,
+    },
+    #[error("the value of `@{name}` is {summary}(), and is no number")]
+    #[diagnostic(code("rt::no-number"), help("print it with `print(@{name})`"))]
+    NotReadable {
+        name: String,
+        summary: &'static str,
+        #[label("read here")]
+        at: Span,
+    },
+    #[error("`{ty}` cannot be {role} of a map")]
+    #[diagnostic(code("rt::not-storable"))]
+    NotStorable {
+        ty: String,
+        role: &'static str,
+        #[label("this is `{ty}`")]
+        at: Span,
+    },
+
+    // Statements.
+    #[error("this cannot be assigned to")]
+    #[diagnostic(code("rt::not-assignable"))]
+    NotAssignable {
+        #[label("neither a variable nor a map")]
+        at: Span,
+        #[help]
+        help: Option<&'static str>,
+    },
+    #[error("`{word}` outside of a loop")]
+    #[diagnostic(code("rt::outside-loop"))]
+    OutsideLoop {
+        word: &'static str,
+        #[label("there is no loop around this")]
+        at: Span,
+    },
+    #[error("this is nested too deep")]
+    #[diagnostic(code("rt::too-deep"))]
+    TooDeep {
+        #[label("deeper than {limit} levels")]
+        at: Span,
+        limit: u32,
+    },
+    #[error("the script has no probe")]
+    #[diagnostic(code("rt::no-probe"), help("a probe is `begin {{ … }}`, or `rawtracepoint:task_rename {{ … }}`"))]
+    NoProbe,
+
+    // Attach points.
+    #[error("there is no probe type `{name}`")]
+    #[diagnostic(code("rt::unknown-probe-type"))]
+    UnknownProvider {
+        name: String,
+        #[label("unknown probe type")]
+        at: Span,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    #[error("`{text}` is not written as this probe type wants it")]
+    #[diagnostic(code("rt::attach-form"), help("write `{expected}`"))]
+    AttachForm {
+        text: String,
+        expected: String,
+        #[label("expected `{expected}`")]
+        at: Span,
+    },
+    #[error("there is no {what} `{name}`")]
+    #[diagnostic(code("rt::unknown-probe"))]
+    AttachUnknown {
+        what: String,
+        name: String,
+        #[label("no such {what}")]
+        at: Span,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    #[error("nothing matches `{text}`")]
+    #[diagnostic(code("rt::no-match"))]
+    AttachNoMatch {
+        text: String,
+        #[label("no match")]
+        at: Span,
+    },
+    #[error("this kernel cannot trace `{text}`: {reason}")]
+    #[diagnostic(code("rt::unsupported"))]
+    AttachUnsupported {
+        text: String,
+        reason: String,
+        #[label("not on this kernel")]
+        at: Span,
+    },
+    #[error("the script has {found} attach points, and no more than {limit} are allowed")]
+    #[diagnostic(code("rt::too-many-probes"), help("`config = {{ max_probes = {found} }}` allows them"))]
+    TooManyProbes {
+        found: usize,
+        limit: u32,
+        #[label("too many with this one")]
+        at: Span,
+    },
+
+    /// A fact of the kernel that could not be had.
+    #[error("{}", kernel_fact(.error))]
+    #[diagnostic(code("rt::kernel"))]
+    Kernel {
+        error: KernelError,
+        #[label("needed here")]
+        at: Span,
+        #[help]
+        help: Option<String>,
+    },
+
+    // Settings.
+    #[error("there is no setting `{name}`")]
+    #[diagnostic(code("rt::unknown-setting"))]
+    UnknownSetting {
+        name: String,
+        #[label("unknown setting")]
+        at: Option<Span>,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    #[error("the setting `{name}` must be {expected}, and is `{value}`")]
+    #[diagnostic(code("rt::bad-setting"))]
+    BadSetting {
+        name: String,
+        expected: &'static str,
+        value: String,
+        #[label("must be {expected}")]
+        at: Option<Span>,
+    },
+
+    /// A bug of ours.
+    #[error("the checker is at fault: {what}")]
+    #[diagnostic(code("rt::internal"), help("please report this with the script"))]
+    Internal {
+        what: &'static str,
+        #[label("here")]
+        at: Span,
+    },
+}
+
+/// What is legal and probably not meant.
+#[derive(Clone, Debug, PartialEq, Error, Diagnostic)]
+pub enum Warning {
+    /// Signed and unsigned 64-bit values in one place.
+    #[error("{what} holds signed and unsigned values, and is `int64`")]
+    #[diagnostic(code("rt::sign"), severity(warning), help("a cast, such as `(uint64)`, says which is meant"))]
+    MixedSigns {
+        what: String,
+        #[label("unsigned values above 2^63 are read as negative")]
+        at: Span,
+    },
+    #[error("a signed and an unsigned number are compared as signed ones")]
+    #[diagnostic(code("rt::sign"), severity(warning), help("a cast, such as `(uint64)`, says which is meant"))]
+    MixedComparison {
+        #[label("this is signed")]
+        signed: Span,
+        #[label("this is not")]
+        unsigned: Span,
+    },
+    /// A value that is wider than the variable's annotated type.
+    #[error("`{from}` is cut to `{to}`")]
+    #[diagnostic(code("rt::narrowing"), severity(warning), help("a cast, `({to})`, says that this is meant"))]
+    Narrowing {
+        from: String,
+        to: String,
+        #[label("this is `{from}`")]
+        at: Span,
+    },
+    /// An attach point that does not exist, with `missing_probes = warn`.
+    #[error("`{text}` does not exist, and is left out")]
+    #[diagnostic(code("rt::missing-probe"), severity(warning))]
+    MissingProbe {
+        text: String,
+        #[label("no match")]
+        at: Span,
+    },
+    #[error("the value of this expression is not used")]
+    #[diagnostic(code("rt::unused"), severity(warning), help("`_ = …` says that this is meant"))]
+    Unused {
+        #[label("has no effect")]
+        at: Span,
+    },
+    /// Settings of the other tool that mean nothing here.
+    #[error("the setting `{name}` has no effect")]
+    #[diagnostic(code("rt::ignored-setting"), severity(warning))]
+    IgnoredSetting {
+        name: String,
+        #[label("ignored")]
+        at: Option<Span>,
+    },
+    #[error("statements after this one are never reached")]
+    #[diagnostic(code("rt::unreachable"), severity(warning))]
+    Unreachable {
+        #[label("never reached")]
+        at: Span,
+    },
+}
+
+/// The words for what a use is of.
+pub fn variable(name: &str) -> String {
+    format!("`${name}`")
+}
+
+pub fn map_value(name: &str) -> String {
+    format!("`@{name}`")
+}
+
+pub fn map_key(name: &str) -> String {
+    format!("the key of `@{name}`")
+}
+
+pub fn argument_of(function: &str) -> String {
+    format!("the argument of `{function}`")
+}
+
+/// How many arguments a function takes.
+pub fn arity((least, most): (usize, usize)) -> String {
+    let arguments = |count: usize| if count == 1 { "1 argument".to_string() } else { format!("{count} arguments") };
+    match (least, most) {
+        (0, 0) => "no arguments".to_string(),
+        (least, usize::MAX) => format!("at least {}", arguments(least)),
+        (least, most) if least == most => arguments(least),
+        (least, most) => format!("{least} to {}", arguments(most)),
+    }
+}
+
+fn kernel_fact(error: &KernelError) -> String {
+    match error {
+        KernelError::Missing { what } => format!("this kernel does not have {what}"),
+        KernelError::Denied { what, .. } => format!("{what} must not be read"),
+        KernelError::Malformed { what, reason } => format!("{what} makes no sense: {reason}"),
+    }
+}
+
+impl Fact {
+    pub fn kernel(error: KernelError, at: Span) -> Fact {
+        let help = match &error {
+            KernelError::Denied { help, .. } => Some(help.clone()),
+            KernelError::Missing { .. } | KernelError::Malformed { .. } => None,
+        };
+        Fact::Kernel { error, at, help }
+    }
+}
+
+impl fmt::Display for DidYouMean {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.0.iter().map(|name| format!("`{name}`")).collect();
+        write!(f, "did you mean {}?", names.join(" or "))
+    }
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fact.fmt(f)
+    }
+}
+
+impl std::error::Error for CheckError {}
+
+impl Diagnostic for CheckError {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.fact.code()
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        self.fact.severity()
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.fact.help()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let own = self.fact.labels().into_iter().flatten();
+        let expanded = self.expanded.iter().map(|expanded| {
+            LabeledSpan::new_with_span(Some(format!("for `{}`, expanded from this", expanded.to)), expanded.at)
+        });
+        Some(Box::new(own.chain(expanded)))
+    }
+}

@@ -1,0 +1,346 @@
+//! Expressions, apart from what has a file of its own.
+
+use rtscript_syntax::ast::{self, ExprKind as Ast, IntSuffix};
+use rtscript_syntax::source::Span;
+
+use super::Checker;
+use super::error::Fact;
+use super::nearest::nearest;
+use super::numbers::{constant, literal, signed_literal, value_of};
+use super::shape::Shape;
+use crate::builtins::{self, BUILTINS};
+use crate::constants::{self, CONSTANTS};
+use crate::typed::{Expr, ExprKind, StepPlace};
+use crate::types::{Type};
+
+/// As deep as anybody nests, and shallow enough for the stack.
+pub(super) const MAX_DEPTH: u32 = 200;
+
+impl Checker<'_> {
+    /// An expression with its type; `None` where it has none (yet), which is reported.
+    pub(super) fn expr(&mut self, expr: &ast::Expr) -> Option<Expr> {
+        if self.walk.depth >= MAX_DEPTH {
+            self.error(Fact::TooDeep { at: expr.span, limit: MAX_DEPTH });
+            return None;
+        }
+        self.walk.depth += 1;
+        let found = self.expr_inside(expr);
+        self.walk.depth -= 1;
+        found
+    }
+
+    fn expr_inside(&mut self, expr: &ast::Expr) -> Option<Expr> {
+        let span = expr.span;
+        match &expr.kind {
+            Ast::Int { value, suffix } => self.int(*value, *suffix, span),
+            Ast::String(bytes) => Some(text(bytes.clone(), span)),
+            Ast::Bool(value) => Some(constant(u64::from(*value), Type::Bool, span)),
+            Ast::Ident(name) => self.name(name, span),
+            Ast::Variable(name) => self.variable(name, span),
+            Ast::Map { name, key } => self.map_read(name, key.as_deref(), span),
+            Ast::Positional(index) => Some(match self.positional(*index as usize) {
+                None => literal(0, span),
+                Some(value) => match number_of(value) {
+                    Some(Number::Positive(value)) => literal(value, span),
+                    Some(Number::Negative(value)) => signed_literal(value, span),
+                    None => text(value.as_bytes().to_vec(), span),
+                },
+            }),
+            Ast::PositionalCount => Some(literal(self.options.positional.len() as u64, span)),
+            Ast::Unary { op, operand } => {
+                let operand = self.expr(operand)?;
+                self.unary(*op, operand, span)
+            }
+            Ast::Step { op, order, target } => self.step(*op, *order, target, span),
+            Ast::Binary { op, left, right } => {
+                let (left, right) = (self.expr(left), self.expr(right));
+                self.binary(*op, left?, right?, span)
+            }
+            Ast::Ternary { condition, then, otherwise } => {
+                let (condition, then, otherwise) = (self.expr(condition), self.expr(then), self.expr(otherwise));
+                self.select(condition?, then?, otherwise?, span)
+            }
+            Ast::Elvis { condition, otherwise } => {
+                let (condition, otherwise) = (self.expr(condition), self.expr(otherwise));
+                let condition = condition?;
+                if !is_repeatable(&condition) {
+                    self.not_yet("`?:` without a middle behind an expression that does something", span);
+                    return None;
+                }
+                self.select(condition.clone(), condition, otherwise?, span)
+            }
+            Ast::Cast { ty, operand } => self.cast(ty, operand, span),
+            Ast::Call { name, args } => self.call(name, args, span),
+            Ast::Field { object, name, .. } => self.field(object, name, span),
+            Ast::TupleIndex { object, index } => {
+                let object = self.expr(object)?;
+                self.tuple_field(object, *index, span)
+            }
+            Ast::Index { object, index } => {
+                let (object, index) = (self.expr(object), self.expr(index));
+                self.index(object?, index?, span)
+            }
+            Ast::Tuple(parts) => {
+                let parts: Vec<Option<Expr>> = parts.iter().map(|part| self.expr(part)).collect();
+                let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
+                self.tuple(parts, span)
+            }
+            Ast::Sizeof(of) => {
+                let ty = self.type_of(of)?;
+                Some(constant(u64::from(self.structs.size_in_memory(&ty)), Type::U64, span))
+            }
+            Ast::Offsetof { of, path } => self.offsetof(of, path, span),
+            Ast::Record(_) => self.later("a record", span),
+            Ast::Block(_) => self.later("a block as a value", span),
+            Ast::If(_) => self.later("`if` as a value", span),
+            Ast::Comptime(_) => self.later("`comptime`", span),
+            Ast::Typeinfo(_) => self.later("`typeinfo`", span),
+            Ast::Type(_) => self.later("a type as a value", span),
+        }
+    }
+
+    fn later(&mut self, what: &str, at: Span) -> Option<Expr> {
+        self.not_yet(what, at);
+        None
+    }
+
+    fn int(&mut self, value: u64, suffix: IntSuffix, span: Span) -> Option<Expr> {
+        let (most, ty) = match suffix {
+            IntSuffix::U => (u64::from(u32::MAX), "unsigned int"),
+            IntSuffix::L | IntSuffix::Ll => (i64::MAX as u64, "long"),
+            IntSuffix::None | IntSuffix::Ul | IntSuffix::Ull | IntSuffix::Duration => (u64::MAX, "unsigned long"),
+        };
+        if value > most {
+            self.error(Fact::OutOfRange { value: i128::from(value), ty: ty.to_string(), at: span });
+            return None;
+        }
+        Some(literal(value, span))
+    }
+
+    /// A bare name: a builtin, an argument, or a constant of the script, of headers, or of the kernel.
+    fn name(&mut self, name: &str, span: Span) -> Option<Expr> {
+        if let Some(row) = builtins::find(name) {
+            return self.builtin(row, &[], span);
+        }
+        if let Some(index) = builtins::word_index(name) {
+            return self.word(index, span);
+        }
+        let script = self.script;
+        for definition in &script.definitions {
+            let ast::CDefKind::Define(define) = &definition.kind else { continue };
+            if define.name.name != name {
+                continue;
+            }
+            let Some(value) = &define.value else {
+                self.not_yet(format!("the macro `{name}`"), span);
+                return None;
+            };
+            let value = self.expr(value)?;
+            return Some(Expr { span, ..value });
+        }
+        if let Some(value) = constants::find(name) {
+            return Some(signed_literal(value, span));
+        }
+        // A kernel without BTF has no enumerators, and the name is unknown.
+        if let Ok(Some((id, value))) = self.structs.enumerator(name, self.kernel) {
+            return Some(constant(value as u64, Type::Enum(id), span));
+        }
+        let known = BUILTINS.iter().map(|row| row.name).chain(CONSTANTS.iter().map(|(name, _)| *name));
+        let help = nearest(name, known);
+        self.error(Fact::UnknownName { name: name.to_string(), at: span, help });
+        None
+    }
+
+    fn word(&mut self, index: u32, span: Span) -> Option<Expr> {
+        let instance = &self.instances[self.walk.instance?];
+        let count = instance.context.words.len();
+        if (index as usize) < count {
+            return Some(Expr { kind: ExprKind::Word(index), ty: Type::I64, span });
+        }
+        let probe = instance.targets[0].name.clone();
+        self.error(Fact::NoWord { probe, index, count, at: span });
+        None
+    }
+
+    fn variable(&mut self, name: &str, span: Span) -> Option<Expr> {
+        let Some(local) = self.local(name) else {
+            let instance = &self.instances[self.walk.instance?];
+            let elsewhere =
+                instance.locals.iter().find(|local| local.name == name).map(|local| local.span);
+            let visible = self.walk.scopes.iter().flatten().map(|(name, _)| name.as_str());
+            let help = if elsewhere.is_some() { None } else { nearest(name, visible) };
+            self.error(Fact::UnknownVariable { name: name.to_string(), at: span, elsewhere, help });
+            return None;
+        };
+        let entity = self.local_entity(local)?;
+        let ty = match self.entities.ty(entity) {
+            Some(ty) => ty,
+            // `let $x;` that nothing is assigned to is 0.
+            None if !self.quiet && self.entities.get(entity).assigned.is_none() => Type::I64,
+            None => return None,
+        };
+        Some(Expr { kind: ExprKind::Local(local), ty, span })
+    }
+
+    fn step(
+        &mut self,
+        op: ast::StepOp,
+        order: ast::StepOrder,
+        target: &ast::Expr,
+        span: Span,
+    ) -> Option<Expr> {
+        let (place, entity) = match &target.kind {
+            Ast::Variable(name) => {
+                let Some(local) = self.local(name) else {
+                    self.variable(name, target.span)?;
+                    return None;
+                };
+                (StepPlace::Local(local), self.local_entity(local)?)
+            }
+            Ast::Map { name, key } => {
+                let element = self.element(name, key.as_deref(), target.span);
+                let entity = self.entities.maps[self.map(name, target.span)].value;
+                // The value is counted, whatever becomes of the key.
+                self.count(entity, target.span);
+                (StepPlace::Map(element?), entity)
+            }
+            _ => {
+                self.error(Fact::NotAssignable { at: target.span, help: None });
+                return None;
+            }
+        };
+        self.count(entity, target.span);
+        let ty = self.entities.ty(entity)?;
+        let sign = match op {
+            ast::StepOp::Increment => 1,
+            ast::StepOp::Decrement => -1,
+        };
+        let by = match &ty {
+            Type::Int(_) => sign,
+            Type::Pointer(..) => {
+                let pointer = Expr { kind: ExprKind::Int(0), ty: ty.clone(), span: target.span };
+                sign * i64::from(self.pointee_size(&pointer)?)
+            }
+            _ => {
+                let ty = self.type_name(&ty);
+                self.error(Fact::Operand { op: op.symbol(), ty, at: target.span });
+                return None;
+            }
+        };
+        let post = order == ast::StepOrder::Postfix;
+        Some(Expr { kind: ExprKind::Step { place, by, post }, ty, span })
+    }
+
+    /// The entity is counted up or down: a number gets all 64 bits.
+    pub(super) fn count(&mut self, entity: super::solve::EntityId, at: Span) {
+        match &self.entities.get(entity).shape {
+            None | Some(Shape::Int(_)) => {
+                self.flow(entity, Some(Shape::counter()), at);
+            }
+            Some(
+                Shape::Bool
+                | Shape::String(_)
+                | Shape::Buffer(_)
+                | Shape::Tuple(_)
+                | Shape::Aggregate(_)
+                | Shape::Exactly(_),
+            ) => {}
+        }
+    }
+
+    pub(super) fn tuple(&mut self, parts: Vec<Expr>, span: Span) -> Option<Expr> {
+        let ty = Type::Tuple(parts.iter().map(|part| part.ty.clone()).collect());
+        Some(Expr { kind: ExprKind::Tuple(parts), ty, span })
+    }
+
+    pub(super) fn tuple_field(&mut self, object: Expr, index: u32, span: Span) -> Option<Expr> {
+        let Type::Tuple(types) = &object.ty else {
+            let ty = self.type_name(&object.ty);
+            self.error(Fact::NoElements { ty, at: object.span });
+            return None;
+        };
+        let Some(ty) = types.get(index as usize).cloned() else {
+            self.error(Fact::TupleIndex { index, count: types.len(), at: span });
+            return None;
+        };
+        Some(Expr { kind: ExprKind::TupleField(Box::new(object), index), ty, span })
+    }
+
+    /// An expression whose value must be known now.
+    pub(super) fn constant(&mut self, expr: &ast::Expr, what: &str) -> Option<i128> {
+        let value = self.expr(expr)?;
+        let found = value_of(&value);
+        if found.is_none() {
+            self.error(Fact::NotConstant { what: what.to_string(), at: expr.span });
+        }
+        found
+    }
+}
+
+/// A string literal; its type has room for the NUL.
+pub(super) fn text(bytes: Vec<u8>, span: Span) -> Expr {
+    let ty = Type::String(bytes.len() as u32 + 1);
+    Expr { kind: ExprKind::String(bytes), ty, span }
+}
+
+enum Number {
+    Positive(u64),
+    Negative(i64),
+}
+
+/// The number that a positional parameter is, if it is one: decimal, `0x`, `0` and octal, `0b`, each with a sign.
+fn number_of(text: &str) -> Option<Number> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (radix, digits) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
+        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
+        [b'0', _, ..] => (8, &digits[1..]),
+        _ => (10, digits),
+    };
+    if !digits.chars().all(|digit| digit.is_digit(radix)) {
+        return None;
+    }
+    let value = u64::from_str_radix(digits, radix).ok()?;
+    if negative {
+        Some(Number::Negative(i64::try_from(-i128::from(value)).ok()?))
+    } else {
+        Some(Number::Positive(value))
+    }
+}
+
+/// Whether evaluating it twice is the same as once.
+fn is_repeatable(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Int(_)
+        | ExprKind::String(_)
+        | ExprKind::Local(_)
+        | ExprKind::Arg(_)
+        | ExprKind::Word(_)
+        | ExprKind::Retval
+        | ExprKind::Len(_) => true,
+        ExprKind::Map(element) | ExprKind::Merged(element) | ExprKind::HasKey(element) => {
+            element.key.as_ref().is_none_or(|key| is_repeatable(key))
+        }
+        ExprKind::Unary(_, inner)
+        | ExprKind::Cast(inner)
+        | ExprKind::Field(inner, _)
+        | ExprKind::Deref(inner)
+        | ExprKind::TupleField(inner, _) => is_repeatable(inner),
+        ExprKind::Binary(_, left, right)
+        | ExprKind::Compare(_, left, right)
+        | ExprKind::Equal(_, left, right)
+        | ExprKind::EqualPrefix(left, right, _)
+        | ExprKind::And(left, right)
+        | ExprKind::Or(left, right)
+        | ExprKind::Index(left, right) => is_repeatable(left) && is_repeatable(right),
+        ExprKind::Select(condition, then, otherwise) => {
+            is_repeatable(condition) && is_repeatable(then) && is_repeatable(otherwise)
+        }
+        ExprKind::Tuple(parts) => parts.iter().all(is_repeatable),
+        // A call may yield something else the second time (`rand`), and the others do something.
+        ExprKind::Call(..) | ExprKind::Delete(_) | ExprKind::Step { .. } => false,
+    }
+}

@@ -1,0 +1,219 @@
+//! Numbers, casts and constants: the small pieces that trees are built of.
+
+use rtscript_syntax::source::Span;
+
+use super::Checker;
+use super::error::Fact;
+use super::shape::{Shape, smallest, smallest_signed};
+use crate::typed::{Expr, ExprKind};
+use crate::types::{Int, Type};
+
+/// A literal of the smallest signed type that holds it.
+pub(super) fn literal(value: u64, span: Span) -> Expr {
+    Expr { kind: ExprKind::Int(value), ty: Type::Int(smallest(value)), span }
+}
+
+pub(super) fn signed_literal(value: i64, span: Span) -> Expr {
+    Expr { kind: ExprKind::Int(value as u64), ty: Type::Int(smallest_signed(value)), span }
+}
+
+/// A constant of a type.
+pub(super) fn constant(value: u64, ty: Type, span: Span) -> Expr {
+    Expr { kind: ExprKind::Int(value), ty, span }
+}
+
+/// A constant as the number that it means.
+pub(super) fn value_of(expr: &Expr) -> Option<i128> {
+    match (&expr.kind, &expr.ty) {
+        (ExprKind::Int(value), Type::Int(Int { signed: true, .. })) => Some(i128::from(*value as i64)),
+        (ExprKind::Int(value), _) => Some(i128::from(*value)),
+        _ => None,
+    }
+}
+
+/// Cuts a number to a type, and extends it to 64 bits by the type's sign.
+pub(super) fn cut(value: u64, int: Int) -> u64 {
+    let unused = 64 - 8 * u32::from(int.size);
+    if int.signed { (((value << unused) as i64) >> unused) as u64 } else { (value << unused) >> unused }
+}
+
+/// The expression as another scalar type.
+pub(super) fn cast(expr: Expr, ty: &Type) -> Expr {
+    if expr.ty == *ty {
+        return expr;
+    }
+    let span = expr.span;
+    if let ExprKind::Int(value) = expr.kind {
+        match ty {
+            Type::Int(int) => return constant(cut(value, *int), ty.clone(), span),
+            Type::Bool => return constant(u64::from(value != 0), Type::Bool, span),
+            Type::Pointer(..) => return constant(value, ty.clone(), span),
+            _ => {}
+        }
+    }
+    Expr { kind: ExprKind::Cast(Box::new(expr)), ty: ty.clone(), span }
+}
+
+/// Whether a constant fits into a type as it is.
+pub(super) fn fits(value: i128, int: Int) -> bool {
+    let bits = 8 * u32::from(int.size);
+    let (least, most) =
+        if int.signed { (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1) } else { (0, (1i128 << bits) - 1) };
+    (least..=most).contains(&value)
+}
+
+impl Checker<'_> {
+    /// Whether its value is a literal that is not negative, or one of several, so that its sign is open.
+    pub(super) fn is_flexible(&self, expr: &Expr) -> bool {
+        match &expr.kind {
+            ExprKind::Int(value) => expr.ty == Type::Int(smallest(*value)) && (*value as i64) >= 0,
+            ExprKind::Local(local) => {
+                self.local_entity(*local).is_some_and(|entity| self.entities.is_flexible(entity))
+            }
+            ExprKind::Map(element) => self.entities.is_flexible(self.entities.maps[element.map].value),
+            ExprKind::Select(_, then, otherwise) => self.is_flexible(then) && self.is_flexible(otherwise),
+            _ => false,
+        }
+    }
+
+    /// What the expression contributes to an entity that it is assigned to.
+    pub(super) fn shape(&self, expr: &Expr) -> Shape {
+        match &expr.kind {
+            ExprKind::Int(value) if self.is_flexible(expr) => Shape::literal(*value),
+            ExprKind::Tuple(parts) if matches!(expr.ty, Type::Tuple(_)) => {
+                Shape::Tuple(parts.iter().map(|part| self.shape(part)).collect())
+            }
+            ExprKind::Local(local) if self.is_flexible(expr) => self
+                .local_entity(*local)
+                .and_then(|entity| self.entities.get(entity).shape.clone())
+                .unwrap_or_else(|| Shape::of_type(&expr.ty)),
+            ExprKind::Map(element) if self.is_flexible(expr) => {
+                let entity = self.entities.maps[element.map].value;
+                self.entities.get(entity).shape.clone().unwrap_or_else(|| Shape::of_type(&expr.ty))
+            }
+            ExprKind::Select(_, then, otherwise) if self.is_flexible(expr) => {
+                let (then, otherwise) = (self.shape(then), self.shape(otherwise));
+                then.join(&otherwise, &self.structs).unwrap_or(then)
+            }
+            _ => Shape::of_type(&expr.ty),
+        }
+    }
+
+    /// The expression as a number: an integer as it is, and what is one underneath.
+    pub(super) fn number(&mut self, expr: Expr, what: &str) -> Option<Expr> {
+        let as_int = |int| Some(cast(expr.clone(), &Type::Int(int)));
+        match &expr.ty {
+            Type::Int(_) => Some(expr),
+            Type::Bool => as_int(Int::U8),
+            Type::Enum(id) => as_int(self.structs.enums[*id].int),
+            Type::KernelSymbol | Type::Timestamp(..) => as_int(Int::U64),
+            Type::Username => as_int(Int::U32),
+            Type::Void
+            | Type::String(_)
+            | Type::Buffer(_)
+            | Type::Pointer(..)
+            | Type::Struct(_)
+            | Type::Array(..)
+            | Type::Tuple(_)
+            | Type::Record(_)
+            | Type::Stack(_)
+            | Type::UserSymbol
+            | Type::Inet
+            | Type::Mac
+            | Type::Probe
+            | Type::Aggregate(_) => {
+                let found = self.type_name(&expr.ty);
+                self.error(Fact::WrongType {
+                    what: what.to_string(),
+                    expected: "a number",
+                    found,
+                    at: expr.span,
+                });
+                None
+            }
+        }
+    }
+
+    /// A number or a pointer as 64 bits without a sign.
+    pub(super) fn address(&mut self, expr: Expr, what: &str) -> Option<Expr> {
+        let expr = match expr.ty {
+            Type::Pointer(..) => expr,
+            _ => self.number(expr, what)?,
+        };
+        Some(cast(expr, &Type::U64))
+    }
+
+    /// The expression as a condition: whether it is not zero.
+    pub(super) fn truth(&mut self, expr: Expr) -> Option<Expr> {
+        let expr = match expr.ty {
+            Type::Pointer(..) | Type::Bool => expr,
+            _ => self.number(expr, "a condition")?,
+        };
+        Some(cast(expr, &Type::Bool))
+    }
+
+    /// The expression as a value of the type, where no information but width is lost; the expression itself where
+    /// that cannot be.
+    pub(super) fn convert(&self, expr: Expr, ty: &Type) -> Result<Expr, Expr> {
+        if expr.ty == *ty {
+            return Ok(expr);
+        }
+        match (&expr.ty, ty) {
+            (Type::Int(_) | Type::Bool | Type::Enum(_), Type::Int(_)) => Ok(cast(expr, ty)),
+            (Type::String(_), Type::String(_)) | (Type::Buffer(_), Type::Buffer(_)) => {
+                let span = expr.span;
+                if matches!(expr.kind, ExprKind::String(_)) {
+                    return Ok(Expr { ty: ty.clone(), ..expr });
+                }
+                Ok(Expr { kind: ExprKind::Cast(Box::new(expr)), ty: ty.clone(), span })
+            }
+            (Type::Int(_), Type::Pointer(..)) if value_of(&expr) == Some(0) => Ok(cast(expr, ty)),
+            // A variable that only ever holds NULL is a number to begin with.
+            (Type::Pointer(_, from), Type::Pointer(_, to)) if from == to => Ok(cast(expr, ty)),
+            (Type::Tuple(from), Type::Tuple(to)) if from.len() == to.len() => {
+                let span = expr.span;
+                let types = from.clone();
+                let parts: Vec<Expr> = match expr.kind {
+                    ExprKind::Tuple(parts) => parts,
+                    _ => types
+                        .into_iter()
+                        .zip(0..)
+                        .map(|(ty, index)| {
+                            let kind = ExprKind::TupleField(Box::new(expr.clone()), index);
+                            Expr { kind, ty, span }
+                        })
+                        .collect(),
+                };
+                let parts: Vec<Result<Expr, Expr>> =
+                    parts.into_iter().zip(to).map(|(part, to)| self.convert(part, to)).collect();
+                let parts = parts.into_iter().collect::<Result<Vec<_>, _>>()?;
+                Ok(Expr { kind: ExprKind::Tuple(parts), ty: ty.clone(), span })
+            }
+            _ => Err(expr),
+        }
+    }
+
+    /// A constant that must lie in a range.
+    pub(super) fn constant_in(
+        &mut self,
+        expr: &Expr,
+        what: &str,
+        expected: &str,
+        range: std::ops::RangeInclusive<i128>,
+    ) -> Option<i128> {
+        let Some(value) = value_of(expr) else {
+            self.error(Fact::NotConstant { what: what.to_string(), at: expr.span });
+            return None;
+        };
+        if range.contains(&value) {
+            return Some(value);
+        }
+        self.error(Fact::BadConstant {
+            what: what.to_string(),
+            expected: expected.to_string(),
+            value: value.to_string(),
+            at: expr.span,
+        });
+        None
+    }
+}
