@@ -131,7 +131,8 @@ pub fn row(means: Means) -> Option<&'static Builtin> {
 /// `arg0`, `arg1`, …: the number of the word.
 pub fn word_index(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("arg")?;
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    let plain =
+        digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     if plain { digits.parse().ok() } else { None }
 }
 

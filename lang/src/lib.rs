@@ -6,11 +6,15 @@
 pub mod action;
 pub mod aggregate;
 pub mod btf;
+pub mod builtins;
+pub mod check;
 pub mod config;
+mod constants;
 pub mod from_btf;
 pub mod kernel;
 pub mod provider;
 pub mod record;
+mod type_name;
 pub mod typed;
 pub mod types;
 

@@ -17,8 +17,6 @@ use crate::provider::{AttachError, Context, Phase, ProgramKind, Provider, Target
 /// One body in one context.
 pub(super) struct Instance<'a> {
     pub probe: &'a ast::Probe,
-    /// What the script says in front of the body.
-    pub point: &'a ast::AttachPoint,
     pub targets: Vec<Target>,
     pub context: Context,
     /// Where the targets are matches of a wildcard: the first of them.
@@ -39,7 +37,11 @@ impl<'a> Checker<'a> {
             for point in &probe.attach_points {
                 count += self.attach_point(probe, point, uses, providers);
                 if count > self.config.max_probes as usize {
-                    self.error(Fact::TooManyProbes { found: count, limit: self.config.max_probes, at: point.span });
+                    self.error(Fact::TooManyProbes {
+                        found: count,
+                        limit: self.config.max_probes,
+                        at: point.span,
+                    });
                     return;
                 }
             }
@@ -59,9 +61,11 @@ impl<'a> Checker<'a> {
             Some((name, rest)) => (name.trim(), rest.trim()),
             None => (text.trim(), ""),
         };
-        let named = |provider: &&&dyn Provider| provider.names().iter().any(|known| known.eq_ignore_ascii_case(name));
+        let named =
+            |provider: &&&dyn Provider| provider.names().iter().any(|known| known.eq_ignore_ascii_case(name));
         let Some(provider) = providers.iter().find(named) else {
-            let names = providers.iter().flat_map(|provider| provider.names()).filter(|known| known.len() > 2);
+            let names =
+                providers.iter().flat_map(|provider| provider.names()).filter(|known| known.len() > 2);
             let help = nearest(name, names.copied());
             self.error(Fact::UnknownProvider { name: name.to_string(), at: point.span, help });
             return 0;
@@ -77,8 +81,7 @@ impl<'a> Checker<'a> {
         // Instances before this one are of other attach points.
         let first = self.instances.len();
         for target in expansion.targets {
-            let expanded =
-                expansion.wildcard.then(|| Expanded { to: target.name.clone(), at: point.span });
+            let expanded = expansion.wildcard.then(|| Expanded { to: target.name.clone(), at: point.span });
             let context = match provider.context(&target, self.kernel, &mut self.structs) {
                 Ok(context) => uses.trim(context),
                 Err(error) => {
@@ -99,7 +102,6 @@ impl<'a> Checker<'a> {
                 };
             self.instances.push(Instance {
                 probe,
-                point,
                 targets: vec![target],
                 context,
                 expanded,
@@ -136,9 +138,13 @@ impl<'a> Checker<'a> {
         let fact = match error {
             AttachError::Form { expected } => {
                 // Providers describe the part behind their own name, or all of it.
-                let whole = expected.split(':').next().is_some_and(|first| first.eq_ignore_ascii_case(provider));
-                let expected =
-                    if whole || expected.is_empty() { expected.to_string() } else { format!("{provider}:{expected}") };
+                let whole =
+                    expected.split(':').next().is_some_and(|first| first.eq_ignore_ascii_case(provider));
+                let expected = if whole || expected.is_empty() {
+                    expected.to_string()
+                } else {
+                    format!("{provider}:{expected}")
+                };
                 let expected = if expected.is_empty() { provider.to_string() } else { expected };
                 Fact::AttachForm { text: text.to_string(), expected, at }
             }
@@ -147,7 +153,9 @@ impl<'a> Checker<'a> {
                 Fact::AttachUnknown { what, name, at, help }
             }
             AttachError::NoMatch => Fact::AttachNoMatch { text: text.to_string(), at },
-            AttachError::Unsupported { reason } => Fact::AttachUnsupported { text: text.to_string(), reason, at },
+            AttachError::Unsupported { reason } => {
+                Fact::AttachUnsupported { text: text.to_string(), reason, at }
+            }
             AttachError::Kernel(error) => Fact::kernel(error, at),
         };
         self.error(fact);

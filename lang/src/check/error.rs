@@ -488,7 +488,10 @@ pub enum Fact {
         limit: u32,
     },
     #[error("the script has no probe")]
-    #[diagnostic(code("rt::no-probe"), help("a probe is `begin {{ … }}`, or `rawtracepoint:task_rename {{ … }}`"))]
+    #[diagnostic(
+        code("rt::no-probe"),
+        help("a probe is `begin {{ … }}`, or `rawtracepoint:task_rename {{ … }}`")
+    )]
     NoProbe,
 
     // Attach points.
@@ -589,14 +592,22 @@ pub enum Fact {
 pub enum Warning {
     /// Signed and unsigned 64-bit values in one place.
     #[error("{what} holds signed and unsigned values, and is `int64`")]
-    #[diagnostic(code("rt::sign"), severity(warning), help("a cast, such as `(uint64)`, says which is meant"))]
+    #[diagnostic(
+        code("rt::sign"),
+        severity(warning),
+        help("a cast, such as `(uint64)`, says which is meant")
+    )]
     MixedSigns {
         what: String,
         #[label("unsigned values above 2^63 are read as negative")]
         at: Span,
     },
     #[error("a signed and an unsigned number are compared as signed ones")]
-    #[diagnostic(code("rt::sign"), severity(warning), help("a cast, such as `(uint64)`, says which is meant"))]
+    #[diagnostic(
+        code("rt::sign"),
+        severity(warning),
+        help("a cast, such as `(uint64)`, says which is meant")
+    )]
     MixedComparison {
         #[label("this is signed")]
         signed: Span,
@@ -661,7 +672,8 @@ pub fn argument_of(function: &str) -> String {
 
 /// How many arguments a function takes.
 pub fn arity((least, most): (usize, usize)) -> String {
-    let arguments = |count: usize| if count == 1 { "1 argument".to_string() } else { format!("{count} arguments") };
+    let arguments =
+        |count: usize| if count == 1 { "1 argument".to_string() } else { format!("{count} arguments") };
     match (least, most) {
         (0, 0) => "no arguments".to_string(),
         (least, usize::MAX) => format!("at least {}", arguments(least)),
@@ -678,7 +690,23 @@ fn kernel_fact(error: &KernelError) -> String {
     }
 }
 
+/// Where a diagnostic begins, for the order of reports: its first label.
+fn start_of(diagnostic: &dyn Diagnostic) -> usize {
+    let labels = diagnostic.labels().into_iter().flatten();
+    labels.map(|label| label.offset()).next().unwrap_or(0)
+}
+
+impl Warning {
+    pub fn start(&self) -> usize {
+        start_of(self)
+    }
+}
+
 impl Fact {
+    pub fn start(&self) -> usize {
+        start_of(self)
+    }
+
     pub fn kernel(error: KernelError, at: Span) -> Fact {
         let help = match &error {
             KernelError::Denied { help, .. } => Some(help.clone()),
@@ -719,7 +747,10 @@ impl Diagnostic for CheckError {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let own = self.fact.labels().into_iter().flatten();
         let expanded = self.expanded.iter().map(|expanded| {
-            LabeledSpan::new_with_span(Some(format!("for `{}`, expanded from this", expanded.to)), expanded.at)
+            LabeledSpan::new_with_span(
+                Some(format!("for `{}`, expanded from this", expanded.to)),
+                expanded.at,
+            )
         });
         Some(Box::new(own.chain(expanded)))
     }

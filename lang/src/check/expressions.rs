@@ -6,12 +6,12 @@ use rtscript_syntax::source::Span;
 use super::Checker;
 use super::error::Fact;
 use super::nearest::nearest;
-use super::numbers::{constant, literal, signed_literal, value_of};
+use super::numbers::{constant, literal, signed_literal};
 use super::shape::Shape;
 use crate::builtins::{self, BUILTINS};
 use crate::constants::{self, CONSTANTS};
 use crate::typed::{Expr, ExprKind, StepPlace};
-use crate::types::{Type};
+use crate::types::Type;
 
 /// As deep as anybody nests, and shallow enough for the stack.
 pub(super) const MAX_DEPTH: u32 = 200;
@@ -57,7 +57,8 @@ impl Checker<'_> {
                 self.binary(*op, left?, right?, span)
             }
             Ast::Ternary { condition, then, otherwise } => {
-                let (condition, then, otherwise) = (self.expr(condition), self.expr(then), self.expr(otherwise));
+                let (condition, then, otherwise) =
+                    (self.expr(condition), self.expr(then), self.expr(otherwise));
                 self.select(condition?, then?, otherwise?, span)
             }
             Ast::Elvis { condition, otherwise } => {
@@ -108,7 +109,9 @@ impl Checker<'_> {
         let (most, ty) = match suffix {
             IntSuffix::U => (u64::from(u32::MAX), "unsigned int"),
             IntSuffix::L | IntSuffix::Ll => (i64::MAX as u64, "long"),
-            IntSuffix::None | IntSuffix::Ul | IntSuffix::Ull | IntSuffix::Duration => (u64::MAX, "unsigned long"),
+            IntSuffix::None | IntSuffix::Ul | IntSuffix::Ull | IntSuffix::Duration => {
+                (u64::MAX, "unsigned long")
+            }
         };
         if value > most {
             self.error(Fact::OutOfRange { value: i128::from(value), ty: ty.to_string(), at: span });
@@ -165,8 +168,7 @@ impl Checker<'_> {
     fn variable(&mut self, name: &str, span: Span) -> Option<Expr> {
         let Some(local) = self.local(name) else {
             let instance = &self.instances[self.walk.instance?];
-            let elsewhere =
-                instance.locals.iter().find(|local| local.name == name).map(|local| local.span);
+            let elsewhere = instance.locals.iter().find(|local| local.name == name).map(|local| local.span);
             let visible = self.walk.scopes.iter().flatten().map(|(name, _)| name.as_str());
             let help = if elsewhere.is_some() { None } else { nearest(name, visible) };
             self.error(Fact::UnknownVariable { name: name.to_string(), at: span, elsewhere, help });
@@ -199,7 +201,8 @@ impl Checker<'_> {
             }
             Ast::Map { name, key } => {
                 let element = self.element(name, key.as_deref(), target.span);
-                let entity = self.entities.maps[self.map(name, target.span)].value;
+                let map = self.map(name, target.span);
+                let entity = self.entities.maps[map].value;
                 // The value is counted, whatever becomes of the key.
                 self.count(entity, target.span);
                 (StepPlace::Map(element?), entity)
@@ -264,16 +267,6 @@ impl Checker<'_> {
             return None;
         };
         Some(Expr { kind: ExprKind::TupleField(Box::new(object), index), ty, span })
-    }
-
-    /// An expression whose value must be known now.
-    pub(super) fn constant(&mut self, expr: &ast::Expr, what: &str) -> Option<i128> {
-        let value = self.expr(expr)?;
-        let found = value_of(&value);
-        if found.is_none() {
-            self.error(Fact::NotConstant { what: what.to_string(), at: expr.span });
-        }
-        found
     }
 }
 

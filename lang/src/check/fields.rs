@@ -67,7 +67,11 @@ impl Checker<'_> {
             Type::Record(fields) => {
                 if let Some(index) = fields.iter().position(|(known, _)| *known == name.name) {
                     let ty = fields[index].1.clone();
-                    return Some(Expr { kind: ExprKind::TupleField(Box::new(place), index as u32), ty, span });
+                    return Some(Expr {
+                        kind: ExprKind::TupleField(Box::new(place), index as u32),
+                        ty,
+                        span,
+                    });
                 }
                 let help = nearest(&name.name, fields.iter().map(|(known, _)| known.as_str()));
                 let ty = self.type_name(&place.ty);
@@ -212,7 +216,8 @@ impl Checker<'_> {
         match &object.ty {
             Type::Tuple(types) => {
                 let most = types.len() as i128 - 1;
-                let index = self.constant_in(&index, "the index of a tuple", "an element's number", 0..=most)?;
+                let index =
+                    self.constant_in(&index, "the index of a tuple", "an element's number", 0..=most)?;
                 self.tuple_field(object, index as u32, span)
             }
             Type::Pointer(..) => {
@@ -227,12 +232,7 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn offsetof(
-        &mut self,
-        of: &ast::TypeOrExpr,
-        path: &[ast::Ident],
-        span: Span,
-    ) -> Option<Expr> {
+    pub(super) fn offsetof(&mut self, of: &ast::TypeOrExpr, path: &[ast::Ident], span: Span) -> Option<Expr> {
         let mut ty = self.type_of(of)?;
         if let Type::Pointer(to, _) = ty {
             ty = *to;

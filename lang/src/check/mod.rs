@@ -32,8 +32,6 @@ mod shape;
 mod solve;
 mod statements;
 mod strings;
-#[cfg(test)]
-mod tests;
 mod types;
 mod uses;
 

@@ -14,7 +14,8 @@ pub fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Opti
     found.sort();
     found.dedup();
     let best = found.first()?.0;
-    let names = found.iter().filter(|&&(distance, _)| distance <= best).take(3).map(|(_, name)| name.to_string());
+    let names =
+        found.iter().filter(|&&(distance, _)| distance <= best).take(3).map(|(_, name)| name.to_string());
     Some(DidYouMean(names.collect()))
 }
 

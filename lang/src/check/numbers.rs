@@ -57,8 +57,11 @@ pub(super) fn cast(expr: Expr, ty: &Type) -> Expr {
 /// Whether a constant fits into a type as it is.
 pub(super) fn fits(value: i128, int: Int) -> bool {
     let bits = 8 * u32::from(int.size);
-    let (least, most) =
-        if int.signed { (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1) } else { (0, (1i128 << bits) - 1) };
+    let (least, most) = if int.signed {
+        (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1)
+    } else {
+        (0, (1i128 << bits) - 1)
+    };
     (least..=most).contains(&value)
 }
 

@@ -13,13 +13,7 @@ use crate::typed::{BinaryOp, CompareOp, Expr, ExprKind, UnaryOp};
 use crate::types::{Int, Type};
 
 impl Checker<'_> {
-    pub(super) fn binary(
-        &mut self,
-        op: ast::BinaryOp,
-        left: Expr,
-        right: Expr,
-        span: Span,
-    ) -> Option<Expr> {
+    pub(super) fn binary(&mut self, op: ast::BinaryOp, left: Expr, right: Expr, span: Span) -> Option<Expr> {
         let arithmetic = match op {
             ast::BinaryOp::Or | ast::BinaryOp::And => {
                 let (left, right) = (self.truth(left), self.truth(right));
@@ -116,7 +110,9 @@ impl Checker<'_> {
                     ExprKind::Int(value) if is_literal(&operand) => {
                         Some(signed_literal((value as i64).wrapping_neg(), span))
                     }
-                    ExprKind::Int(value) => Some(constant((value as i64).wrapping_neg() as u64, Type::I64, span)),
+                    ExprKind::Int(value) => {
+                        Some(constant((value as i64).wrapping_neg() as u64, Type::I64, span))
+                    }
                     _ => {
                         let operand = Box::new(cast(operand, &Type::I64));
                         Some(Expr { kind: ExprKind::Unary(UnaryOp::Neg, operand), ty: Type::I64, span })
@@ -236,10 +232,17 @@ impl Checker<'_> {
         compare_of(compare, cast(left, &ty), cast(right, &ty), span)
     }
 
-    pub(super) fn select(&mut self, condition: Expr, then: Expr, otherwise: Expr, span: Span) -> Option<Expr> {
+    pub(super) fn select(
+        &mut self,
+        condition: Expr,
+        then: Expr,
+        otherwise: Expr,
+        span: Span,
+    ) -> Option<Expr> {
         let condition = self.truth(condition)?;
         let ty = self.shape(&then).join(&self.shape(&otherwise), &self.structs).map(|shape| shape.ty());
-        let arms = ty.as_ref().map(|ty| (self.convert(then.clone(), ty), self.convert(otherwise.clone(), ty)));
+        let arms =
+            ty.as_ref().map(|ty| (self.convert(then.clone(), ty), self.convert(otherwise.clone(), ty)));
         let (Some(ty), Some((Ok(then), Ok(otherwise)))) = (ty, arms) else {
             let (left, right) = (self.type_name(&then.ty), self.type_name(&otherwise.ty));
             self.error(Fact::Arms { left, right, left_at: then.span, right_at: otherwise.span });
@@ -276,13 +279,7 @@ impl Checker<'_> {
         Some(Expr { kind: ExprKind::Binary(op, Box::new(pointer), Box::new(bytes)), ty, span })
     }
 
-    fn pointer_difference(
-        &mut self,
-        op: ast::BinaryOp,
-        left: Expr,
-        right: Expr,
-        span: Span,
-    ) -> Option<Expr> {
+    fn pointer_difference(&mut self, op: ast::BinaryOp, left: Expr, right: Expr, span: Span) -> Option<Expr> {
         if left.ty != right.ty {
             return self.bad_operands(op, &left, &right);
         }
@@ -357,7 +354,11 @@ fn compare_of(op: CompareOp, left: Expr, right: Expr, span: Span) -> Option<Expr
 /// A constant of the smallest type that holds it, as literals are.
 fn is_literal(expr: &Expr) -> bool {
     let ExprKind::Int(value) = expr.kind else { return false };
-    let as_literal = if expr.ty == Type::U64 { literal(value, expr.span) } else { signed_literal(value as i64, expr.span) };
+    let as_literal = if expr.ty == Type::U64 {
+        literal(value, expr.span)
+    } else {
+        signed_literal(value as i64, expr.span)
+    };
     expr.ty == as_literal.ty
 }
 

@@ -124,7 +124,9 @@ impl Checker<'_> {
             Setting::PerfRbPages => {
                 count().map(|n| self.config.perf_rb_pages = Some(n)).ok_or("a number of pages, at least 1")
             }
-            Setting::LogSize => count().map(|n| self.config.log_size = n).ok_or("a number of bytes, at least 1"),
+            Setting::LogSize => {
+                count().map(|n| self.config.log_size = n).ok_or("a number of bytes, at least 1")
+            }
             Setting::PrintMapsOnExit => match value.to_ascii_lowercase().as_str() {
                 "true" | "1" => Some(true),
                 "false" | "0" => Some(false),

@@ -162,8 +162,11 @@ impl Shape {
             (Shape::Aggregate(a), Shape::Aggregate(b)) => join_aggregates(*a, *b).map(Shape::Aggregate),
             (Shape::Exactly(Type::Pointer(..)), Shape::Int(int)) if int.is_null() => Some(self.clone()),
             (Shape::Int(int), Shape::Exactly(Type::Pointer(..))) if int.is_null() => Some(other.clone()),
-            (Shape::Exactly(Type::Enum(id)), Shape::Int(int)) | (Shape::Int(int), Shape::Exactly(Type::Enum(id))) => {
-                let Shape::Int(of_enum) = Shape::of_type(&Type::Int(structs.enums[*id].int)) else { return None };
+            (Shape::Exactly(Type::Enum(id)), Shape::Int(int))
+            | (Shape::Int(int), Shape::Exactly(Type::Enum(id))) => {
+                let Shape::Int(of_enum) = Shape::of_type(&Type::Int(structs.enums[*id].int)) else {
+                    return None;
+                };
                 Some(Shape::Int(int.join(of_enum)))
             }
             (Shape::Exactly(Type::Pointer(a, space)), Shape::Exactly(Type::Pointer(b, other_space))) => {

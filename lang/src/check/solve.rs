@@ -162,7 +162,8 @@ impl<'a> Checker<'a> {
         let span = probe.span;
         let filter = filter_pid.map(|pid| {
             let wide = |kind| typed::Expr { kind, ty: Type::U64, span };
-            let current = typed::Expr { kind: ExprKind::Call(Intrinsic::Pid, Vec::new()), ty: Type::U32, span };
+            let current =
+                typed::Expr { kind: ExprKind::Call(Intrinsic::Pid, Vec::new()), ty: Type::U32, span };
             let current = wide(ExprKind::Cast(Box::new(current)));
             let asked = wide(ExprKind::Int(u64::from(pid)));
             let kind = ExprKind::Compare(CompareOp::Eq, Box::new(current), Box::new(asked));
@@ -270,7 +271,11 @@ impl<'a> Checker<'a> {
             match (&entity.shape, &entity.annotated, entity.assigned) {
                 (None, None, Some(at)) if self.errors.is_empty() => self.error(Fact::Untyped { what, at }),
                 (Some(Shape::Int(int)), None, _) if int.is_lossy() => {
-                    let at = entity.parts.values().find(|part| is_mixed(&part.shape)).or(entity.parts.values().last());
+                    let at = entity
+                        .parts
+                        .values()
+                        .find(|part| is_mixed(&part.shape))
+                        .or(entity.parts.values().last());
                     if let Some(at) = at.map(|part| part.span) {
                         self.warn(Warning::MixedSigns { what, at });
                     }
@@ -336,10 +341,7 @@ impl<'a> Checker<'a> {
 
 /// The shape that holds all parts, in the order of the script; one that conflicts with those before it is left
 /// out, and is reported where it flows.
-fn join_parts<'p>(
-    parts: impl Iterator<Item = &'p Part>,
-    structs: &Structs,
-) -> (Option<Shape>, Option<Span>) {
+fn join_parts<'p>(parts: impl Iterator<Item = &'p Part>, structs: &Structs) -> (Option<Shape>, Option<Span>) {
     let mut whole: Option<(Shape, Span)> = None;
     for part in parts {
         whole = match whole {

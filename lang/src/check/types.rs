@@ -143,8 +143,11 @@ impl Checker<'_> {
             Tag::Union => Kind::Union,
             Tag::Enum => Kind::Enum,
         };
-        let help =
-            self.kernel.btf().ok().and_then(|btf| nearest(&name.name, btf.of_kind(kind).map(|(_, name)| name)));
+        let help = self
+            .kernel
+            .btf()
+            .ok()
+            .and_then(|btf| nearest(&name.name, btf.of_kind(kind).map(|(_, name)| name)));
         let name_with_tag = format!("{} {}", tag.keyword(), name.name);
         self.error(Fact::UnknownType { name: name_with_tag, at: name.span, help });
         None
@@ -163,7 +166,9 @@ impl Checker<'_> {
         let is_address = matches!(operand.ty, Type::Pointer(..)) || self.is_number(&operand.ty);
         let done = match &to {
             Type::Int(_) if is_address || operand.ty == Type::Probe => Some(cast(operand.clone(), &to)),
-            Type::Bool | Type::Enum(_) | Type::Pointer(..) | Type::KernelSymbol | Type::Username if is_address => {
+            Type::Bool | Type::Enum(_) | Type::Pointer(..) | Type::KernelSymbol | Type::Username
+                if is_address =>
+            {
                 Some(cast(operand.clone(), &to))
             }
             Type::String(_) | Type::Buffer(_) => self.convert(operand.clone(), &to).ok(),
@@ -185,7 +190,9 @@ impl Checker<'_> {
             return None;
         }
         let help = match to {
-            Type::Struct(_) => Some("a value cannot become a structure; cast it to a pointer: `(struct name *)`"),
+            Type::Struct(_) => {
+                Some("a value cannot become a structure; cast it to a pointer: `(struct name *)`")
+            }
             _ => None,
         };
         let (from, to) = (self.type_name(&operand.ty), self.type_name(&to));

@@ -1,0 +1,124 @@
+//! Actions: what user space does with an event. Each becomes an [`Action`] and a statement that sends it.
+
+use rtscript_syntax::ast;
+use rtscript_syntax::source::Span;
+
+use super::Checker;
+use super::error::Fact;
+use super::numbers::cast;
+use crate::action::Action;
+use crate::builtins::{Act, Builtin};
+use crate::record::Record;
+use crate::typed::{ExprKind, Stmt, StmtKind};
+use crate::types::Type;
+
+/// What `time()` prints without a format.
+const TIME_FORMAT: &str = "%H:%M:%S\n";
+/// The most words that `join` prints, and the most bytes of each.
+const JOIN_WORDS: usize = 16;
+const JOIN_LENGTH: u32 = 1024;
+
+impl Checker<'_> {
+    pub(super) fn act(
+        &mut self,
+        row: &'static Builtin,
+        act: Act,
+        args: &[ast::Expr],
+        span: Span,
+    ) -> Option<Stmt> {
+        let kind = match act {
+            Act::Printf => {
+                let (format, args) = self.printf(args, span)?;
+                let types: Vec<Type> = args.iter().map(|arg| arg.ty.clone()).collect();
+                let record = Record::event(&types, &self.structs);
+                StmtKind::Emit(self.action(Action::Printf { format, args: record }), args)
+            }
+            Act::Print => self.print(row, args)?,
+            Act::Clear => {
+                let map = self.whole_map(&args[0], row)?;
+                StmtKind::Emit(self.action(Action::Clear { map }), Vec::new())
+            }
+            Act::Zero => {
+                let map = self.whole_map(&args[0], row)?;
+                StmtKind::Emit(self.action(Action::Zero { map }), Vec::new())
+            }
+            Act::Exit => {
+                let code = match args.first() {
+                    Some(code) => {
+                        let code = self.expr(code)?;
+                        Some(cast(self.number(code, "the exit code")?, &Type::I64))
+                    }
+                    None => None,
+                };
+                StmtKind::Exit(self.action(Action::Exit), code)
+            }
+            Act::Time => {
+                let format = match args.first() {
+                    Some(format) => self.literal_text(format, "the format of `time`")?,
+                    None => TIME_FORMAT.to_string(),
+                };
+                StmtKind::Emit(self.action(Action::Time { format }), Vec::new())
+            }
+            Act::Join => {
+                let argv = self.argv(&args[0]);
+                let separator = match args.get(1) {
+                    Some(separator) => self.literal_text(separator, "the separator of `join`")?,
+                    None => " ".to_string(),
+                };
+                let word = Type::String(JOIN_LENGTH.min(self.config.max_strlen).max(65));
+                let record = Record::event(&vec![word; JOIN_WORDS], &self.structs);
+                StmtKind::Join(self.action(Action::Join { separator, args: record }), argv?)
+            }
+        };
+        Some(Stmt { kind, span })
+    }
+
+    /// `print(value)`, `print(@map[key])`, `print(@map[, top[, div]])`
+    fn print(&mut self, row: &'static Builtin, args: &[ast::Expr]) -> Option<StmtKind> {
+        let (first, limits) = args.split_first()?;
+        let ast::ExprKind::Map { name, key } = &first.kind else {
+            if let Some(extra) = limits.first() {
+                self.error(Fact::NotAMap { function: row.name, signature: row.signature(), at: extra.span });
+                return None;
+            }
+            let value = self.expr(first)?;
+            let record = Record::event(std::slice::from_ref(&value.ty), &self.structs);
+            return Some(StmtKind::Emit(self.action(Action::Print { value: record }), vec![value]));
+        };
+        if key.is_none() {
+            let map = self.whole_map(first, row)?;
+            let mut limit = |index: usize, what: &str, least: i128, otherwise: i128| match limits.get(index) {
+                Some(limit) => {
+                    let limit = self.expr(limit)?;
+                    let expected = if least == 0 { "a number, at least 0" } else { "a number, at least 1" };
+                    self.constant_in(&limit, what, expected, least..=i128::from(u32::MAX))
+                }
+                None => Some(otherwise),
+            };
+            let top = limit(0, "how many elements are printed", 0, 0);
+            let div = limit(1, "the divisor", 1, 1);
+            let (top, div) = (top? as u32, div? as u64);
+            return Some(StmtKind::Emit(self.action(Action::PrintMap { map, top, div }), Vec::new()));
+        }
+        if let Some(extra) = limits.first() {
+            self.error(Fact::NotAMap { function: row.name, signature: row.signature(), at: extra.span });
+            return None;
+        }
+        let element = self.element(name, key.as_deref(), first.span);
+        let map = self.map(name, first.span);
+        let Some(ty) = self.entities.ty(self.entities.maps[map].value) else {
+            self.missing_value(map, first.span);
+            return None;
+        };
+        let element = element?;
+        let key = element.key.as_deref()?.clone();
+        if matches!(ty, Type::Aggregate(_)) {
+            let record = Record::event(std::slice::from_ref(&key.ty), &self.structs);
+            return Some(StmtKind::Emit(self.action(Action::PrintKey { map, key: record }), vec![key]));
+        }
+        let record = Record::event(&[key.ty.clone(), ty.clone()], &self.structs);
+        let value = crate::typed::Expr { kind: ExprKind::Map(element), ty, span: first.span };
+        let action = self.action(Action::PrintElement { map, element: record });
+        Some(StmtKind::Emit(action, vec![key, value]))
+    }
+}

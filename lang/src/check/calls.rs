@@ -1,0 +1,439 @@
+//! Calls and builtins that have a value.
+
+use rtscript_syntax::ast;
+use rtscript_syntax::source::Span;
+
+use super::error::{self, Fact};
+use super::nearest::nearest;
+use super::numbers::{cast, constant};
+use super::{Checker, settings};
+use crate::aggregate::Aggregate;
+use crate::builtins::{self, BUILTINS, Builtin, Constant, Means, Summary, Value};
+use crate::typed::{Expr, ExprKind, Intrinsic};
+use crate::types::{Clock, Int, Space, Stack, Type};
+
+/// Frames of a stack, where the script does not say how many.
+const FRAMES: u32 = 127;
+
+impl Checker<'_> {
+    /// `name(args)` where a value is wanted.
+    pub(super) fn call(&mut self, name: &ast::Ident, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let Some(row) = builtins::find(&name.name) else {
+            let functions = BUILTINS.iter().filter(|row| row.arity.1 > 0).map(|row| row.name);
+            let help = nearest(&name.name, functions);
+            self.error(Fact::UnknownFunction { name: name.name.clone(), at: name.span, help });
+            return None;
+        };
+        self.builtin(row, args, span)
+    }
+
+    /// Reports a wrong number of arguments.
+    pub(super) fn arity(&mut self, row: &'static Builtin, args: &[ast::Expr], at: Span) -> Option<()> {
+        let (least, most) = row.arity;
+        if (least..=most).contains(&args.len()) {
+            return Some(());
+        }
+        if args.is_empty() {
+            self.error(Fact::NotCalled { name: row.name, signature: row.signature(), at });
+        } else {
+            let (signature, expected) = (row.signature(), error::arity(row.arity));
+            self.error(Fact::Arity { name: row.name, signature, expected, found: args.len(), at });
+        }
+        None
+    }
+
+    pub(super) fn builtin(&mut self, row: &'static Builtin, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        if row.means == Means::Later {
+            self.not_yet(format!("`{}`", row.name), span);
+            return None;
+        }
+        self.arity(row, args, span)?;
+        match row.means {
+            Means::Computed(intrinsic, plain) => {
+                if let Some(argument) = args.first()
+                    && !is_name(argument, "init")
+                {
+                    self.not_yet(format!("`{}` with an argument", row.name), argument.span);
+                    return None;
+                }
+                if intrinsic == Intrinsic::Comm {
+                    // Where the kernel has types, the name is read out of the task itself.
+                    let _ = self.task_type();
+                }
+                Some(Expr { kind: ExprKind::Call(intrinsic, Vec::new()), ty: plain.ty(), span })
+            }
+            Means::Constant(which) => self.known(which, span),
+            Means::Value(value) => self.value(row, value, args, span),
+            Means::Action(_) => {
+                self.error(Fact::NoValue { name: row.name, at: span });
+                None
+            }
+            Means::Summary(_) => {
+                self.error(Fact::Summary { name: row.name, signature: row.signature(), at: span });
+                None
+            }
+            Means::Later => None,
+        }
+    }
+
+    fn known(&mut self, which: Constant, span: Span) -> Option<Expr> {
+        match which {
+            Constant::CpuCount => Some(constant(u64::from(self.kernel.cpu_count()), Type::U64, span)),
+            Constant::ChildPid => match self.options.child_pid {
+                Some(pid) => Some(constant(u64::from(pid), Type::U32, span)),
+                None => {
+                    self.error(Fact::NoChild { at: span });
+                    None
+                }
+            },
+            Constant::HasChildPid => {
+                Some(constant(u64::from(self.options.child_pid.is_some()), Type::Bool, span))
+            }
+            Constant::ProbeType => {
+                let name = self.instances[self.walk.instance?].targets[0].provider;
+                Some(super::expressions::text(name.as_bytes().to_vec(), span))
+            }
+        }
+    }
+
+    /// The kernel's `struct task_struct`, with its members.
+    fn task_type(&mut self) -> Option<Type> {
+        let ty = self.structs.tagged(ast::Tag::Struct, "task_struct", self.kernel).ok()??;
+        if let Type::Struct(id) = ty {
+            self.structs.complete(id, self.kernel).ok()?;
+        }
+        Some(ty)
+    }
+
+    fn value(&mut self, row: &'static Builtin, value: Value, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let call = |intrinsic, args, ty| Some(Expr { kind: ExprKind::Call(intrinsic, args), ty, span });
+        match value {
+            Value::Args => self.all_arguments(span),
+            Value::Retval => {
+                let instance = &self.instances[self.walk.instance?];
+                match &instance.context.retval {
+                    Some(retval) => Some(Expr { kind: ExprKind::Retval, ty: retval.ty.clone(), span }),
+                    None => {
+                        let probe = instance.targets[0].name.clone();
+                        self.error(Fact::NoRetval { probe, at: span });
+                        None
+                    }
+                }
+            }
+            Value::CurrentTask => {
+                let found = self.kernel.btf().map(|_| ());
+                self.fact(found, span)?;
+                let task = self.task_type().unwrap_or(Type::Void);
+                call(Intrinsic::Curtask, Vec::new(), Type::pointer(task, Space::Kernel))
+            }
+            Value::Nsecs => {
+                let clock = match args.first() {
+                    None => Clock::Boot,
+                    Some(argument) => {
+                        let name = match &argument.kind {
+                            ast::ExprKind::Ident(name) => name.as_str(),
+                            _ => "",
+                        };
+                        let Some(clock) = builtins::clock(name) else {
+                            self.error(Fact::BadConstant {
+                                what: error::argument_of(row.name),
+                                expected: builtins::CLOCKS.to_string(),
+                                value: format!("`{name}`"),
+                                at: argument.span,
+                            });
+                            return None;
+                        };
+                        clock
+                    }
+                };
+                call(Intrinsic::Nsecs(clock), Vec::new(), Type::U64)
+            }
+            Value::Username => {
+                let uid = call(Intrinsic::Uid, Vec::new(), Type::U32)?;
+                Some(cast(uid, &Type::Username))
+            }
+            Value::Str => self.str(args, span),
+            Value::Buf => self.buf(args, span),
+            Value::StrNCmp => self.strncmp(args, span),
+            Value::StrLen => self.strlen(args, span),
+            Value::StrFTime => self.strftime(args, span),
+            Value::KernelStack => self.stack(Space::Kernel, args, span),
+            Value::UserStack => {
+                self.not_yet("`ustack`", span);
+                None
+            }
+            Value::KernelSymbol => {
+                let address = self.expr(&args[0])?;
+                let address = self.address(address, &error::argument_of(row.name))?;
+                Some(Expr { span, ..cast(address, &Type::KernelSymbol) })
+            }
+            Value::UserSymbol => {
+                self.not_yet("`usym`", span);
+                None
+            }
+            Value::KernelAddress => {
+                let name = self.literal_text(&args[0], &error::argument_of(row.name))?;
+                let found = self.kernel.symbol_address(&name);
+                match self.fact(found, span)? {
+                    Some(address) => Some(constant(address, Type::U64, span)),
+                    None => {
+                        self.error(Fact::UnknownSymbol { name, at: args[0].span });
+                        None
+                    }
+                }
+            }
+            Value::Ntop => self.ntop(row, args, span),
+            Value::Mac => {
+                let address = self.expr(&args[0])?;
+                let six = matches!(&address.ty, Type::String(6) | Type::Array(_, 6))
+                    || matches!(&address.ty, Type::Array(element, _) if self.structs.size_in_memory(element) == 1);
+                if !six {
+                    return self.wrong_type(&error::argument_of(row.name), "an array of six bytes", &address);
+                }
+                call(Intrinsic::Mac, vec![address], Type::Mac)
+            }
+            Value::ByteSwap => {
+                let number = self.expr(&args[0])?;
+                let number = self.number(number, &error::argument_of(row.name))?;
+                let ty = match number.ty {
+                    Type::Int(int) => Type::Int(Int { signed: false, ..int }),
+                    _ => Type::U64,
+                };
+                call(Intrinsic::ByteSwap, vec![cast(number, &ty)], ty)
+            }
+            Value::HasKey => {
+                self.whole_map(&args[0], row)?;
+                let element = self.element_by_key(&args[0], &args[1])?;
+                Some(Expr { kind: ExprKind::HasKey(element), ty: Type::Bool, span })
+            }
+            Value::Delete => self.delete(row, args, span),
+            Value::Len => self.len(row, &args[0], span),
+            Value::KernelPointer => self.in_space(row, &args[0], Space::Kernel, span),
+            Value::UserPointer => self.in_space(row, &args[0], Space::User, span),
+        }
+    }
+
+    /// `args` as one record.
+    fn all_arguments(&mut self, span: Span) -> Option<Expr> {
+        let instance = &self.instances[self.walk.instance?];
+        let args = &instance.context.args;
+        if args.is_empty() {
+            let probe = instance.targets[0].name.clone();
+            self.error(Fact::NoArguments { probe, at: span });
+            return None;
+        }
+        let fields = args.iter().map(|arg| (arg.name.clone(), arg.ty.clone())).collect();
+        let parts = (0u32..).zip(args).map(|(index, arg)| Expr {
+            kind: ExprKind::Arg(index),
+            ty: arg.ty.clone(),
+            span,
+        });
+        Some(Expr { kind: ExprKind::Tuple(parts.collect()), ty: Type::Record(fields), span })
+    }
+
+    /// `kstack`, `kstack(3)`, `kstack(perf)`, `kstack(perf, 3)`
+    fn stack(&mut self, space: Space, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let mut mode = self.stack_mode;
+        let mut rest = args;
+        if let Some((first, others)) = args.split_first()
+            && let ast::ExprKind::Ident(name) = &first.kind
+        {
+            let Some(named) = settings::stack_mode(name) else {
+                self.error(Fact::BadConstant {
+                    what: "the mode of a stack".to_string(),
+                    expected: settings::STACK_MODES.to_string(),
+                    value: format!("`{name}`"),
+                    at: first.span,
+                });
+                return None;
+            };
+            mode = named;
+            rest = others;
+        }
+        let frames = match rest {
+            [] => FRAMES,
+            [frames, ..] => {
+                let frames = self.expr(frames)?;
+                let most = i128::from(FRAMES);
+                self.constant_in(&frames, "the number of frames", "a number from 1 to 127", 1..=most)? as u32
+            }
+        };
+        let ty = Type::Stack(Stack { space, frames, mode });
+        Some(Expr { kind: ExprKind::Call(Intrinsic::Stack, Vec::new()), ty, span })
+    }
+
+    fn ntop(&mut self, row: &'static Builtin, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let parts: Vec<Option<Expr>> = args.iter().map(|arg| self.expr(arg)).collect();
+        let mut parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
+        let address = parts.pop()?;
+        let what = error::argument_of(row.name);
+        let bytes = match &address.ty {
+            Type::String(bytes) => Some(*bytes),
+            Type::Array(element, count) => Some(self.structs.size_in_memory(element) * count),
+            Type::Struct(id) => Some(self.structs.structs[*id].size),
+            _ => None,
+        };
+        let address = match (bytes, &address.ty) {
+            (Some(4 | 16), _) => address,
+            (Some(_), _) => return self.wrong_type(&what, "an address of 4 or 16 bytes", &address),
+            (None, Type::Pointer(..)) if !parts.is_empty() => address,
+            (None, Type::Pointer(..)) => {
+                return self.wrong_type(&what, "an address, or a family and a pointer", &address);
+            }
+            (None, _) => {
+                let number = self.number(address, &what)?;
+                cast(number, &Type::U32)
+            }
+        };
+        let (intrinsic, args) = match parts.pop() {
+            Some(family) => {
+                let family = self.number(family, "the address family")?;
+                (Intrinsic::NtopFamily, vec![cast(family, &Type::U64), address])
+            }
+            None => (Intrinsic::Ntop, vec![address]),
+        };
+        Some(Expr { kind: ExprKind::Call(intrinsic, args), ty: Type::Inet, span })
+    }
+
+    /// `delete(@m, key)`, and the old forms `delete(@m[key])` and `delete(@scalar)`.
+    fn delete(&mut self, row: &'static Builtin, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let ast::ExprKind::Map { name, key } = &args[0].kind else {
+            self.error(Fact::NotAMap { function: row.name, signature: row.signature(), at: args[0].span });
+            return None;
+        };
+        let element = match (key, args.get(1)) {
+            (None, Some(key)) => self.element_by_key(&args[0], key),
+            (Some(_), Some(_)) => {
+                self.error(Fact::NotAMap {
+                    function: row.name,
+                    signature: row.signature(),
+                    at: args[0].span,
+                });
+                None
+            }
+            (key, None) => {
+                let map = self.map(name, args[0].span);
+                let keyed = self.entities.maps[map].keyed.is_some();
+                if key.is_none() && keyed && !self.quiet {
+                    let help = Some("`delete(@map, key)` removes one element, `clear(@map)` all of them");
+                    self.error(Fact::WrongKindOfMap { name: name.clone(), keyed, at: args[0].span, help });
+                    return None;
+                }
+                self.element(name, key.as_deref(), args[0].span)
+            }
+        };
+        let map = self.map(name, args[0].span);
+        self.missing_value(map, args[0].span);
+        Some(Expr { kind: ExprKind::Delete(element?), ty: Type::Bool, span })
+    }
+
+    fn len(&mut self, row: &'static Builtin, of: &ast::Expr, span: Span) -> Option<Expr> {
+        if matches!(of.kind, ast::ExprKind::Map { key: None, .. }) {
+            self.not_yet("`len` of a map", span);
+            return None;
+        }
+        let value = self.expr(of)?;
+        match value.ty {
+            Type::Stack(_) => {
+                Some(Expr { kind: ExprKind::Call(Intrinsic::StackLen, vec![value]), ty: Type::U64, span })
+            }
+            _ => self.wrong_type(&error::argument_of(row.name), "a map or a stack", &value),
+        }
+    }
+
+    fn in_space(&mut self, row: &'static Builtin, arg: &ast::Expr, space: Space, span: Span) -> Option<Expr> {
+        let value = self.expr(arg)?;
+        let to = match &value.ty {
+            Type::Pointer(to, _) if space == Space::User => super::fields::in_user_space((**to).clone()),
+            Type::Pointer(to, _) => (**to).clone(),
+            Type::Int(_) => Type::Void,
+            _ => return self.wrong_type(&error::argument_of(row.name), "a pointer", &value),
+        };
+        Some(Expr { span, ..cast(value, &Type::pointer(to, space)) })
+    }
+
+    /// `count()` and its kin: what is kept, and the number that is given.
+    pub(super) fn summary(
+        &mut self,
+        row: &'static Builtin,
+        summary: Summary,
+        args: &[ast::Expr],
+        at: Span,
+    ) -> Option<(Aggregate, Option<Expr>)> {
+        self.arity(row, args, at)?;
+        let Some(first) = args.first() else { return Some((Aggregate::Count, None)) };
+        let number = self.expr(first)?;
+        let number = self.number(number, &error::argument_of(row.name))?;
+        let signed = matches!(number.ty, Type::Int(Int { signed: true, .. })) && !self.is_flexible(&number);
+        let number = cast(number, if signed { &Type::I64 } else { &Type::U64 });
+        let aggregate = match summary {
+            Summary::Count => Aggregate::Count,
+            Summary::Sum => Aggregate::Sum { signed },
+            Summary::Min => Aggregate::Min { signed },
+            Summary::Max => Aggregate::Max { signed },
+            Summary::Avg => Aggregate::Avg { signed },
+            Summary::Stats => Aggregate::Stats { signed },
+            Summary::Hist => {
+                let bits = match args.get(1) {
+                    Some(bits) => {
+                        let bits = self.expr(bits)?;
+                        self.constant_in(&bits, "the bits of `hist`", "a number from 0 to 5", 0..=5)? as u8
+                    }
+                    None => 0,
+                };
+                Aggregate::Hist { bits }
+            }
+            Summary::Lhist => {
+                let most = i128::from(i64::MAX);
+                let mut bound = |index: usize, what: &str, least: i128| {
+                    let value = self.expr(&args[index])?;
+                    let expected = if least == 0 { "a number, at least 0" } else { "a number, at least 1" };
+                    Some(self.constant_in(&value, what, expected, least..=most)? as i64)
+                };
+                let min = bound(1, "the lower end of `lhist`", 0);
+                let max = bound(2, "the upper end of `lhist`", 0);
+                let step = bound(3, "the step of `lhist`", 1);
+                let (min, max, step) = (min?, max?, step?);
+                if max <= min || (max - min) / step > 1000 {
+                    self.error(Fact::BadConstant {
+                        what: "the range of `lhist`".to_string(),
+                        expected: "ascending, in at most 1000 steps".to_string(),
+                        value: format!("{min} to {max} by {step}"),
+                        at,
+                    });
+                    return None;
+                }
+                Aggregate::Lhist { min, max, step }
+            }
+        };
+        Some((aggregate, Some(number)))
+    }
+
+    pub(super) fn wrong_type<T>(&mut self, what: &str, expected: &'static str, value: &Expr) -> Option<T> {
+        let found = self.type_name(&value.ty);
+        self.error(Fact::WrongType { what: what.to_string(), expected, found, at: value.span });
+        None
+    }
+
+    /// An argument that must be a string literal (or a positional parameter).
+    pub(super) fn literal_text(&mut self, arg: &ast::Expr, what: &str) -> Option<String> {
+        let bytes = match self.expr(arg)?.kind {
+            ExprKind::String(bytes) => bytes,
+            ExprKind::Int(_) if matches!(arg.kind, ast::ExprKind::Positional(_)) => match arg.kind {
+                ast::ExprKind::Positional(index) => self.positional(index as usize).unwrap_or(""),
+                _ => "",
+            }
+            .as_bytes()
+            .to_vec(),
+            _ => {
+                self.error(Fact::NotConstant { what: what.to_string(), at: arg.span });
+                return None;
+            }
+        };
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+fn is_name(expr: &ast::Expr, name: &str) -> bool {
+    matches!(&expr.kind, ast::ExprKind::Ident(found) if found == name)
+}

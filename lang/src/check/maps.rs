@@ -1,0 +1,235 @@
+//! Maps: their elements, and what is finally known about each of them.
+
+use cranelift_entity::PrimaryMap;
+use rtscript_syntax::ast;
+use rtscript_syntax::source::Span;
+
+use super::Checker;
+use super::error::{self, Fact};
+use super::nearest::nearest;
+use crate::aggregate::Aggregate;
+use crate::typed::{self, Element, Expr, ExprKind, MapId, MapKind};
+use crate::types::{Int, Type};
+
+/// The kinds of maps that `let @m = kind(entries)` knows.
+const KINDS: &[(&str, MapKind)] = &[
+    ("hash", MapKind::Hash),
+    ("lruhash", MapKind::LruHash),
+    ("percpuhash", MapKind::PerCpuHash),
+    ("percpulruhash", MapKind::PerCpuLruHash),
+];
+
+/// The largest key that a hash of the kernel takes together with its value, in bytes (less than `KMALLOC_MAX_SIZE`).
+const MAX_KEY: u32 = 1 << 16;
+
+impl Checker<'_> {
+    /// `let @m = hash(100);`
+    pub(super) fn declare_maps(&mut self) {
+        let script = self.script;
+        for item in &script.items {
+            let ast::Item::MapDecl(decl) = item else { continue };
+            let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == decl.kind.name) else {
+                let help = nearest(&decl.kind.name, KINDS.iter().map(|(name, _)| *name));
+                self.error(Fact::UnknownType { name: decl.kind.name.clone(), at: decl.kind.span, help });
+                continue;
+            };
+            let [entries] = &decl.args[..] else {
+                self.error(Fact::NotConstant { what: "the number of entries".to_string(), at: decl.span });
+                continue;
+            };
+            let Some(entries) = self.expr(entries) else { continue };
+            let most = i128::from(u32::MAX);
+            let entries =
+                self.constant_in(&entries, "the number of entries", "a number, at least 1", 1..=most);
+            let map = self.map(&decl.name.name, decl.name.span);
+            let facts = &mut self.entities.maps[map];
+            facts.kind = *kind;
+            facts.max_entries = entries.map(|entries| entries as u32);
+        }
+    }
+
+    /// `@m` or `@m[key]` as something that has one value. Notes how the map is used.
+    pub(super) fn element(&mut self, name: &str, key: Option<&[ast::Expr]>, at: Span) -> Option<Element> {
+        let map = self.map(name, at);
+        let Some(parts) = key else {
+            self.entities.maps[map].scalar.get_or_insert(at);
+            return Some(Element { map, key: None });
+        };
+        self.entities.maps[map].keyed.get_or_insert(at);
+        let parts: Vec<Option<Expr>> = parts.iter().map(|part| self.expr(part)).collect();
+        let mut parts = parts.into_iter().collect::<Option<Vec<_>>>();
+        let key = match &mut parts {
+            Some(parts) if parts.len() == 1 => parts.pop(),
+            _ => parts.and_then(|parts| {
+                let span = parts.first()?.span.to(parts.last()?.span);
+                self.tuple(parts, span)
+            }),
+        };
+        let key = self.store(self.entities.maps[map].key, key, "the key", at)?;
+        Some(Element { map, key: Some(Box::new(key)) })
+    }
+
+    /// An element by the map's name alone and a key of its own, as `delete(@m, key)` has them.
+    pub(super) fn element_by_key(&mut self, map: &ast::Expr, key: &ast::Expr) -> Option<Element> {
+        let ast::ExprKind::Map { name, key: None } = &map.kind else { return None };
+        self.element(name, Some(std::slice::from_ref(key)), map.span)
+    }
+
+    /// Lets a value flow into a key or a value of a map, and gives it that type.
+    pub(super) fn store(
+        &mut self,
+        entity: super::solve::EntityId,
+        value: Option<Expr>,
+        role: &'static str,
+        at: Span,
+    ) -> Option<Expr> {
+        let Some(value) = value else {
+            self.flow(entity, None, at);
+            return None;
+        };
+        if !is_storable(&value.ty) {
+            let ty = self.type_name(&value.ty);
+            self.error(Fact::NotStorable { ty, role, at: value.span });
+            return None;
+        }
+        let shape = self.shape(&value);
+        if !self.flow(entity, Some(shape), value.span) {
+            return None;
+        }
+        let ty = self.entities.ty(entity)?;
+        let (is, at) = (self.type_name(&value.ty), value.span);
+        match self.convert(value, &ty) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                let entity = self.entities.get(entity);
+                let (what, first) = (entity.what.clone(), entity.origin);
+                let was = self.type_name(&ty);
+                self.error(Fact::TypeConflict { what, is, was, at, first });
+                None
+            }
+        }
+    }
+
+    /// A map as an expression: an element's value.
+    pub(super) fn map_read(&mut self, name: &str, key: Option<&[ast::Expr]>, span: Span) -> Option<Expr> {
+        let element = self.element(name, key, span);
+        let map = self.map(name, span);
+        let facts = &self.entities.maps[map];
+        if let (None, Some(keyed), false) = (key, facts.keyed, self.quiet) {
+            self.error(Fact::WholeMap { name: name.to_string(), at: span, keyed });
+            return None;
+        }
+        let entity = facts.value;
+        let Some(ty) = self.entities.ty(entity) else {
+            self.missing_value(map, span);
+            return None;
+        };
+        let element = element?;
+        let Type::Aggregate(aggregate) = ty else {
+            return Some(Expr { kind: ExprKind::Map(element), ty, span });
+        };
+        let signed = match aggregate {
+            Aggregate::Count => false,
+            Aggregate::Sum { signed }
+            | Aggregate::Min { signed }
+            | Aggregate::Max { signed }
+            | Aggregate::Avg { signed }
+            | Aggregate::Stats { signed } => signed,
+            Aggregate::Hist { .. } | Aggregate::Lhist { .. } => {
+                let summary = aggregate.name();
+                self.error(Fact::NotReadable { name: name.to_string(), summary, at: span });
+                return None;
+            }
+        };
+        Some(Expr { kind: ExprKind::Merged(element), ty: Type::Int(Int { size: 8, signed }), span })
+    }
+
+    /// Reports a map that nothing is stored in.
+    pub(super) fn missing_value(&mut self, map: MapId, at: Span) {
+        let facts = &self.entities.maps[map];
+        if self.quiet || self.entities.get(facts.value).assigned.is_some() {
+            return;
+        }
+        let name = facts.name.clone();
+        let stored =
+            self.entities.maps.values().filter(|other| self.entities.get(other.value).assigned.is_some());
+        let help = nearest(&name, stored.map(|other| other.name.as_str()));
+        self.error(Fact::UnknownMap { name, at, help });
+    }
+
+    /// The map that a function such as `clear` is given, without a key.
+    pub(super) fn whole_map(&mut self, arg: &ast::Expr, row: &crate::builtins::Builtin) -> Option<MapId> {
+        let ast::ExprKind::Map { name, key: None } = &arg.kind else {
+            self.error(Fact::NotAMap { function: row.name, signature: row.signature(), at: arg.span });
+            return None;
+        };
+        let map = self.map(name, arg.span);
+        self.missing_value(map, arg.span);
+        Some(map)
+    }
+
+    /// What is known of every map in the end.
+    pub(super) fn finish_maps(&mut self) -> PrimaryMap<MapId, typed::Map> {
+        let mut maps = PrimaryMap::new();
+        for id in self.entities.maps.keys().collect::<Vec<_>>() {
+            let facts = &self.entities.maps[id];
+            let name = facts.name.clone();
+            if let (Some(keyed), Some(scalar)) = (facts.keyed, facts.scalar) {
+                self.error(Fact::KeyConflict { name: name.clone(), keyed, scalar });
+            }
+            let facts = &self.entities.maps[id];
+            let key = facts.keyed.map(|at| (self.entities.ty(facts.key), at));
+            let key = match key {
+                Some((Some(ty), at)) => {
+                    if self.structs.layout(&ty).size > MAX_KEY {
+                        let ty = self.type_name(&ty);
+                        self.error(Fact::NotStorable { ty, role: "the key", at });
+                    }
+                    Some(ty)
+                }
+                Some((None, at)) => {
+                    if self.errors.is_empty() {
+                        self.error(Fact::Untyped { what: error::map_key(&name), at });
+                    }
+                    None
+                }
+                None => None,
+            };
+            let facts = &self.entities.maps[id];
+            maps.push(typed::Map {
+                name,
+                key,
+                value: self.entities.ty(facts.value).unwrap_or(Type::I64),
+                kind: facts.kind,
+                max_entries: facts.max_entries.unwrap_or(self.config.max_map_keys),
+                span: facts.first,
+            });
+        }
+        maps
+    }
+}
+
+/// Whether a map can hold it, as a key or as a value.
+fn is_storable(ty: &Type) -> bool {
+    match ty {
+        Type::Void | Type::Aggregate(_) => false,
+        Type::Tuple(types) => types.iter().all(is_storable),
+        Type::Record(fields) => fields.iter().all(|(_, ty)| is_storable(ty)),
+        Type::Bool
+        | Type::Int(_)
+        | Type::Enum(_)
+        | Type::String(_)
+        | Type::Buffer(_)
+        | Type::Pointer(..)
+        | Type::Struct(_)
+        | Type::Array(..)
+        | Type::Stack(_)
+        | Type::KernelSymbol
+        | Type::UserSymbol
+        | Type::Inet
+        | Type::Mac
+        | Type::Timestamp(..)
+        | Type::Username
+        | Type::Probe => true,
+    }
+}

@@ -1,0 +1,129 @@
+//! Text and bytes: `str`, `buf`, and what compares and measures them.
+
+use rtscript_syntax::ast;
+use rtscript_syntax::source::Span;
+
+use super::Checker;
+use super::error;
+use super::expressions::text;
+use super::numbers::{cast, value_of};
+use crate::typed::{Expr, ExprKind, Intrinsic};
+use crate::types::{Clock, Int, Space, Type};
+
+impl Checker<'_> {
+    /// `str(pointer[, length])`. Of what is text already, the text itself; of `$1`, the parameter.
+    pub(super) fn str(&mut self, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        if let ast::ExprKind::Positional(index) = &args[0].kind {
+            let value = self.positional(*index as usize).unwrap_or("").as_bytes().to_vec();
+            return Some(text(value, span));
+        }
+        let (source, length) = (self.expr(&args[0]), args.get(1).map(|length| self.expr(length)));
+        let source = self.memory(source?, "str")?;
+        let mut capacity = match &source.ty {
+            Type::String(capacity) => *capacity,
+            Type::Array(_, count) => *count,
+            _ => self.config.max_strlen,
+        };
+        let mut arguments = vec![source];
+        if let Some(length) = length {
+            let length = self.number(length?, "the length of a string")?;
+            if let Some(most) = value_of(&length) {
+                let with_nul = most.clamp(0, i128::from(u32::MAX - 1)) as u32 + 1;
+                capacity = capacity.min(with_nul);
+            }
+            arguments.push(cast(length, &Type::U64));
+        } else if matches!(arguments[0].ty, Type::String(_)) {
+            return Some(Expr { span, ..arguments.remove(0) });
+        }
+        Some(Expr { kind: ExprKind::Call(Intrinsic::Str, arguments), ty: Type::String(capacity), span })
+    }
+
+    /// `buf(pointer[, length])`
+    pub(super) fn buf(&mut self, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let (source, length) = (self.expr(&args[0]), args.get(1).map(|length| self.expr(length)));
+        let source = self.memory(source?, "buf")?;
+        let own = match &source.ty {
+            Type::String(capacity) => Some(*capacity),
+            Type::Array(element, count) => Some(self.structs.size_in_memory(element) * count),
+            _ => None,
+        };
+        let mut capacity = own.unwrap_or(self.config.max_strlen);
+        let mut arguments = vec![source];
+        if let Some(length) = length {
+            let length = self.number(length?, "the length of a buffer")?;
+            if let Some(most) = value_of(&length) {
+                capacity = capacity.min(most.clamp(0, i128::from(u32::MAX)) as u32);
+            }
+            arguments.push(cast(length, &Type::U64));
+        }
+        Some(Expr { kind: ExprKind::Call(Intrinsic::Buf, arguments), ty: Type::Buffer(capacity), span })
+    }
+
+    /// What `str` and `buf` read from: an address, or an array itself.
+    fn memory(&mut self, source: Expr, function: &str) -> Option<Expr> {
+        match &source.ty {
+            Type::Pointer(..) | Type::String(_) => Some(source),
+            Type::Array(element, _) if self.structs.size_in_memory(element) == 1 || function == "buf" => {
+                Some(source)
+            }
+            Type::Int(_) => {
+                let space = self.instances[self.walk.instance?].context.space;
+                let at = cast(source, &Type::U64);
+                Some(cast(at, &Type::pointer(Type::Int(Int::I8), space)))
+            }
+            _ => self.wrong_type(&error::argument_of(function), "an address", &source),
+        }
+    }
+
+    pub(super) fn strncmp(&mut self, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let (left, right, length) = (self.expr(&args[0]), self.expr(&args[1]), self.expr(&args[2]));
+        let (left, right) = (left?, right?);
+        for side in [&left, &right] {
+            if !matches!(side.ty, Type::String(_)) {
+                return self.wrong_type(&error::argument_of("strncmp"), "a string", side);
+            }
+        }
+        let most = i128::from(u32::MAX);
+        let length =
+            self.constant_in(&length?, "the length of `strncmp`", "a number, at least 0", 0..=most)?;
+        let kind = ExprKind::EqualPrefix(Box::new(left), Box::new(right), length as u32);
+        Some(Expr { kind, ty: Type::U64, span })
+    }
+
+    pub(super) fn strlen(&mut self, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let value = self.expr(&args[0])?;
+        if let ExprKind::String(bytes) = &value.kind {
+            return Some(super::numbers::constant(bytes.len() as u64, Type::U64, span));
+        }
+        if !matches!(value.ty, Type::String(_)) {
+            return self.wrong_type(&error::argument_of("strlen"), "a string", &value);
+        }
+        Some(Expr { kind: ExprKind::Call(Intrinsic::StrLen, vec![value]), ty: Type::U64, span })
+    }
+
+    /// `strftime(format, nanoseconds)`: the number, with a type that prints it.
+    pub(super) fn strftime(&mut self, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let format = self.literal_text(&args[0], "the format of `strftime`");
+        let stamp = self.expr(&args[1])?;
+        let clock = match &stamp.kind {
+            ExprKind::Call(Intrinsic::Nsecs(clock), _) => *clock,
+            _ => Clock::Boot,
+        };
+        let stamp = self.number(stamp, "a time stamp")?;
+        let stamp = cast(stamp, &Type::U64);
+        Some(Expr { span, ..cast(stamp, &Type::Timestamp(format?, clock)) })
+    }
+
+    /// The address of an array of strings, as `join` takes it.
+    pub(super) fn argv(&mut self, arg: &ast::Expr) -> Option<Expr> {
+        let value = self.expr(arg)?;
+        let space = match &value.ty {
+            Type::Pointer(_, space) => *space,
+            Type::Int(_) => self.instances[self.walk.instance?].context.space,
+            _ => return self.wrong_type(&error::argument_of("join"), "an address", &value),
+        };
+        let space = if space == Space::Context { Space::Kernel } else { space };
+        let text = Type::pointer(Type::Int(Int::I8), space);
+        Some(cast(value, &Type::pointer(text, space)))
+    }
+}
