@@ -22,6 +22,8 @@ use crate::config::Config;
 use crate::provider::{Context, Target};
 use crate::types::{Clock, StructId, Structs, Type};
 
+mod print;
+
 #[derive(Debug)]
 pub struct Program {
     pub structs: Structs,
