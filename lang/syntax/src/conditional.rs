@@ -327,14 +327,32 @@ impl Resolver<'_, '_> {
             ExprKind::Binary { op, left, right } => {
                 let left = self.value(left, depth)?;
                 // What does not matter need not be known: `defined(X) && X > 3`.
-                match op {
-                    BinaryOp::And if left == 0 => return Some(0),
-                    BinaryOp::Or if left != 0 => return Some(1),
-                    _ => {}
+                if *op == BinaryOp::And && left == 0 || *op == BinaryOp::Or && left != 0 {
+                    return Some(i128::from(left != 0));
                 }
                 binary(*op, left, self.value(right, depth)?)
             }
-            _ => None,
+            ExprKind::String(_)
+            | ExprKind::Variable(_)
+            | ExprKind::Map { .. }
+            | ExprKind::Positional(_)
+            | ExprKind::PositionalCount
+            | ExprKind::Step { .. }
+            | ExprKind::Elvis { .. }
+            | ExprKind::Cast { .. }
+            | ExprKind::Call { .. }
+            | ExprKind::Field { .. }
+            | ExprKind::TupleIndex { .. }
+            | ExprKind::Index { .. }
+            | ExprKind::Tuple(_)
+            | ExprKind::Record(_)
+            | ExprKind::Block(_)
+            | ExprKind::If(_)
+            | ExprKind::Comptime(_)
+            | ExprKind::Sizeof(_)
+            | ExprKind::Offsetof { .. }
+            | ExprKind::Typeinfo(_)
+            | ExprKind::Type(_) => None,
         }
     }
 }

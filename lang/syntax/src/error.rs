@@ -85,6 +85,17 @@ impl SyntaxError {
     pub(crate) fn new(kind: ErrorKind, span: Span) -> SyntaxError {
         SyntaxError { kind, span }
     }
+
+    /// True if a parser that stumbles over the token behind `before` does so because of this error of the driver.
+    pub(crate) fn explains(&self, before: u32) -> bool {
+        // From there on, the braces are not what the writer thinks they are.
+        if let ErrorKind::MissingClose { suspect: Some(suspect), .. } = self.kind {
+            return suspect.start < before;
+        }
+        let cut_short =
+            self.kind == ErrorKind::OpenString && (self.span.start..=self.span.end).contains(&before);
+        cut_short || self.span.end == before
+    }
 }
 
 impl std::error::Error for SyntaxError {}
@@ -263,7 +274,7 @@ impl Diagnostic for SyntaxError {
             ErrorKind::StrayDirective(_) => "belongs to nothing".into(),
             ErrorKind::OpenConditional => "this one is still open at the end".into(),
             ErrorKind::Condition => "this condition".into(),
-            ErrorKind::DirectiveName(_) => "ends here".into(),
+            ErrorKind::DirectiveName(_) => "this line".into(),
             ErrorKind::ErrorDirective(_) => "says the script".into(),
             ErrorKind::MacroParams => "these parameters".into(),
         };

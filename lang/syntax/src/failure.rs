@@ -67,12 +67,21 @@ impl Failure {
         }
     }
 
-    /// The error; `ends` are the ends of all tokens, in order.
-    pub(crate) fn error(&self, text: &str, base: u32, ends: &[u32]) -> SyntaxError {
-        let before = ends[..ends.partition_point(|&end| end <= self.span.start)].last().copied();
-        let before = before.unwrap_or(base).min(self.span.start);
+    /// The parser ran out of tokens.
+    pub(crate) fn at_end(&self) -> bool {
+        self.found == Found::End
+    }
+
+    /// Where the token before this place ended; `ends` are the ends of all tokens, in order.
+    pub(crate) fn before(&self, base: u32, ends: &[u32]) -> u32 {
+        let count = ends.partition_point(|&end| end <= self.span.start);
+        ends[..count].last().copied().unwrap_or(base)
+    }
+
+    /// The error; `before` is where the token before it ended.
+    pub(crate) fn error(&self, text: &str, base: u32, before: u32) -> SyntaxError {
         let between = &text[(before - base) as usize..(self.span.start - base) as usize];
-        if self.expects(";") && self.found != Found::End && between.contains('\n') {
+        if self.expects(";") && !self.expects("while") && self.found != Found::End && between.contains('\n') {
             return SyntaxError::new(ErrorKind::MissingSemicolon, Span::new(before, before));
         }
         let shown = &text[(self.span.start - base) as usize..(self.span.end - base) as usize];

@@ -260,7 +260,7 @@ impl<'s> Lexer<'s> {
             }
         };
         let range = self.inner.span();
-        let (start, end) = (range.start, range.end);
+        let (start, mut end) = (range.start, range.end);
         match token {
             Token::Error => {
                 // logos gives up at the first byte that fits nothing; the whole character is what a reader sees.
@@ -270,6 +270,11 @@ impl<'s> Lexer<'s> {
             Token::OpenString => {
                 self.error(ErrorKind::OpenString, start, end);
                 token = Token::String("\"\"");
+                // What ends the line was hardly meant to be in the string.
+                let inside = self.text[start + 1..end].trim_end_matches([' ', '\t', ')', ';', '}']);
+                end = start + 1 + inside.len();
+                self.inner = Token::lexer(self.text);
+                self.inner.bump(end);
             }
             Token::Char => {
                 self.error(ErrorKind::CharLiteral, start, end);
@@ -519,6 +524,8 @@ fn skip_brackets<'s>(ahead: &mut logos::Lexer<'s, Token<'s>>) -> bool {
     let mut open = 1;
     while open > 0 {
         match next_type_token(ahead) {
+            // What is nested deeper is refused later; here it would only cost time.
+            Token::LParen | Token::LBracket if open > MAX_DEPTH => return false,
             Token::LParen | Token::LBracket => open += 1,
             Token::RParen | Token::RBracket => open -= 1,
             Token::Error | Token::Semicolon | Token::LBrace | Token::RBrace => return false,

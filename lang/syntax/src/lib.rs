@@ -10,6 +10,7 @@ mod failure;
 mod lexer;
 mod literal;
 mod parse;
+mod print;
 pub mod source;
 mod token;
 mod type_name;

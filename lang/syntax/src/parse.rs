@@ -21,6 +21,9 @@ use crate::type_name;
 /// Macros that every script may ask for: the types of the kernel are always there.
 const GIVEN: &[(&str, u64)] = &[("BPFTRACE_HAVE_BTF", 1)];
 
+/// What the parser reports in one run at most; nobody reads further.
+const MAX_ERRORS: usize = 100;
+
 /// Parses a script, an import or a module of the library.
 pub fn parse(source: &Source) -> Result<Script, Vec<SyntaxError>> {
     parse_given(source, &[])
@@ -83,9 +86,10 @@ fn run(lexer: &mut Lexer<'_>, text: &str, base: u32) -> (Option<Parsed>, Vec<Syn
         }
         last = Some(failure.span.start);
         // The driver has spoken about these.
-        let spoken = failure.spoken || lexer.cut && failure.span.start >= end;
-        if !spoken {
-            errors.push(failure.error(text, base, &lexer.ends));
+        let spoken = failure.spoken || lexer.cut && (failure.at_end() || failure.span.start >= end);
+        let before = failure.before(base, &lexer.ends);
+        if !spoken && errors.len() < MAX_ERRORS && !lexer.errors.iter().any(|error| error.explains(before)) {
+            errors.push(failure.error(text, base, before));
         }
     }
     (parsed, errors)
