@@ -3,4 +3,6 @@
 pub mod child;
 pub mod events;
 pub mod globals;
+pub mod maps;
+pub mod probes;
 pub mod signals;

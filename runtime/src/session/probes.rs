@@ -1,0 +1,150 @@
+//! The programs of a script as probes: those that we run ourselves, and those that are attached.
+//!
+//! Everything is attached before anything is detached, since the kernel makes whoever attaches right after a
+//! detachment wait for it. Links are held here and dropped on every way out.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rtscript_codegen::object::{Object, ProgramInfo};
+use rtscript_lang::provider::{Phase, ProgramKind, Target};
+use rtscript_lang::syntax::source::Sources;
+
+use super::globals::Globals;
+use crate::attach::{Attach, Environment};
+use crate::bpf::{Program, TestRun};
+use crate::list::provider_of;
+use crate::report::{AttachRefused, Failure, SomeRefused, warn};
+
+/// Threads that close links at a time: the kernel's grace periods are waited for together.
+const CLOSERS: usize = 40;
+
+pub struct Probes<'a> {
+    object: &'a Object,
+    /// In the order of the object's.
+    programs: &'a [Program],
+    links: Vec<OwnedFd>,
+    /// Those that take the kernel long to close.
+    slow_links: Vec<OwnedFd>,
+}
+
+impl<'a> Probes<'a> {
+    pub fn new(object: &'a Object, programs: &'a [Program]) -> Probes<'a> {
+        Probes { object, programs, links: Vec::new(), slow_links: Vec::new() }
+    }
+
+    /// How many attach points there are of a phase.
+    pub fn count(&self, phase: Phase) -> usize {
+        self.of(phase).map(|(info, ..)| info.targets.len()).sum()
+    }
+
+    /// Runs the programs of `begin` or of `end`, in the order of the script, up to the one that calls `exit()`.
+    pub fn run(&self, phase: Phase, globals: &Globals) -> io::Result<()> {
+        for (info, program, _) in self.of(phase) {
+            for _ in &info.targets {
+                program.test_run(TestRun::default())?;
+                if globals.is_exiting() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches everything that is to be attached, and says to how much. Of a wildcard's matches, some may be refused
+    /// (the kernel keeps a few events for itself), which is a warning.
+    pub fn attach(
+        &mut self,
+        environment: &Environment<'_>,
+        sources: &Sources,
+        warnings: bool,
+    ) -> Result<usize, Failure> {
+        let mut count = 0;
+        for (info, program, kind) in self.of(Phase::Attached) {
+            let mut refused = Vec::new();
+            for (target, cookie) in &info.targets {
+                match attach_one(target, program, *cookie, environment) {
+                    Ok(made) => {
+                        match kind {
+                            ProgramKind::RawTracepoint | ProgramKind::PerfEvent => self.links.extend(made),
+                            ProgramKind::Tracepoint => self.slow_links.extend(made),
+                        }
+                        count += 1;
+                    }
+                    Err(error) => refused.push((target, error)),
+                }
+            }
+            let all = info.targets.len();
+            let number = refused.len();
+            let Some((first, error)) = refused.into_iter().next() else { continue };
+            if number == all {
+                return Err(Failure::refused(AttachRefused::new(&first.name, error, info.span), sources));
+            }
+            if warnings {
+                let first = first.name.clone();
+                warn(SomeRefused { count: number, all, first, error, span: info.span }, sources);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Detaches everything, and returns when no program runs any more.
+    pub fn detach(&mut self) {
+        self.links.clear();
+        drop_together(std::mem::take(&mut self.slow_links));
+    }
+
+    /// Events that were passed over since their program was running on that CPU already.
+    pub fn skipped(&self) -> u64 {
+        let infos = self.of(Phase::Attached).filter_map(|(_, program, _)| program.info().ok());
+        infos.map(|info| info.recursion_misses).sum()
+    }
+
+    fn of(
+        &self,
+        phase: Phase,
+    ) -> impl Iterator<Item = (&'a ProgramInfo, &'a Program, ProgramKind)> + use<'a> {
+        let infos = self.object.manifest.programs.iter();
+        let kinds = self.object.programs.iter().map(|program| program.kind);
+        let all = infos.zip(self.programs).zip(kinds).map(|((info, program), kind)| (info, program, kind));
+        all.filter(move |(info, ..)| {
+            let provider = info.targets.first().and_then(|(target, _)| provider_of(target));
+            provider.is_some_and(|provider| provider.phase() == phase)
+        })
+    }
+}
+
+impl Drop for Probes<'_> {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
+
+fn attach_one(
+    target: &Target,
+    program: &Program,
+    cookie: u64,
+    environment: &Environment<'_>,
+) -> io::Result<Vec<OwnedFd>> {
+    let provider: &dyn Attach = provider_of(target)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no such probe type"))?;
+    provider.attach(target, program.as_fd(), cookie, environment)
+}
+
+/// Closes what takes the kernel 75 ms each (the link and the event of a perf tracepoint, 6.18), most of which is
+/// waiting, and is done for many at a time.
+fn drop_together(links: Vec<OwnedFd>) {
+    let per_thread = links.len().div_ceil(CLOSERS);
+    let mut links = links.into_iter();
+    if links.len() <= 2 {
+        return;
+    }
+    std::thread::scope(|scope| {
+        while links.len() > 0 {
+            let some: Vec<OwnedFd> = links.by_ref().take(per_thread).collect();
+            let closer = std::thread::Builder::new().stack_size(64 << 10);
+            // Where no thread can be made, its share is closed as the closure is dropped.
+            let _ = closer.spawn_scoped(scope, move || drop(some));
+        }
+    });
+}
