@@ -380,3 +380,71 @@ fn binary(op: BinaryOp, left: i128, right: i128) -> Option<i128> {
         BinaryOp::Rem => left.checked_rem(right),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(text: &str) -> (String, Vec<ErrorKind>) {
+        let mut errors = Vec::new();
+        let given = [("BPFTRACE_HAVE_BTF", 1), ("LINUX_VERSION_CODE", 0x60c00)];
+        let resolved = resolve(text, 0, &given, &mut errors).into_owned();
+        assert_eq!(resolved.len(), text.len(), "{text}");
+        (resolved, errors.into_iter().map(|error| error.kind).collect())
+    }
+
+    /// Which of the words `yes` and `no` are left.
+    fn seen(text: &str) -> Vec<String> {
+        let (resolved, errors) = resolved(text);
+        assert_eq!(errors, [], "{text}");
+        resolved.split_whitespace().filter(|word| ["yes", "no"].contains(word)).map(String::from).collect()
+    }
+
+    #[test]
+    fn conditions() {
+        for condition in [
+            "#ifdef BPFTRACE_HAVE_BTF",
+            "#ifndef OTHER",
+            "#if 1",
+            "#if defined(BPFTRACE_HAVE_BTF) && !defined OTHER",
+            "#if !defined ( OTHER ) || UNKNOWN > 3",
+            "#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(6,13,0)",
+            "#define N (2 + 1)\n#if N == 3",
+            "#define A B\n#define B 7\n#if A - 7 ? 0 : 1",
+            "#define A 1\n#undef A\n#ifndef A",
+            "#if 0\nno\n#elif 1",
+            "#if 0\n#if 1\nno\n#else\nno\n#endif\n#else",
+            "#if 1 /* a comment\n over lines */ && 1 // and this",
+            "#if 1 \\\n && (1 << 3) == 8",
+            "  #  if 1",
+            "/* x */ #if 1",
+        ] {
+            assert_eq!(seen(&format!("{condition}\nyes\n#else\nno\n#endif\n")), ["yes"], "{condition}");
+        }
+    }
+
+    #[test]
+    fn only_lines_count() {
+        let text = "a #if 0\n\"#if 0\n// #if 0\n/*\n#if 0\n*/ $#\n";
+        assert_eq!(resolve(text, 0, &[], &mut Vec::new()), text);
+        assert_eq!(seen("#!/usr/bin/env x\n#if 0\n\"no\n#endif\nyes"), ["yes"]);
+    }
+
+    #[test]
+    fn definitions_become_one_line() {
+        let (text, errors) = resolved("#define X 1 \\\n + 2 /* a\nb */ + \"/*\"\nyes\n");
+        assert_eq!(errors, []);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines, [vec!["#define", "X", "1", "+", "2", "+", "\"/*\""], vec!["yes"]]);
+    }
+
+    #[test]
+    fn what_cannot_be_decided_is_an_error() {
+        for condition in ["UNKNOWN", "1 +", "\"a\"", "1 / 0", "f(1)", "", "1 << 99"] {
+            let (_, errors) = resolved(&format!("#if {condition}\n#endif\n"));
+            assert_eq!(errors, [ErrorKind::Condition], "{condition}");
+        }
+        let (_, errors) = resolved("#define A A\n#if A\n#endif\n");
+        assert_eq!(errors, [ErrorKind::Condition]);
+    }
+}

@@ -13,11 +13,11 @@
 use logos::Logos;
 
 use crate::ast::CDef;
+use crate::cast::opens_type;
 use crate::cdef;
 use crate::error::{ErrorKind, SyntaxError};
 use crate::source::Span;
 use crate::token::Token;
-use crate::type_name::is_type_name;
 
 /// No tree is deeper: brackets and operators that can stand on one path from its root.
 pub(crate) const MAX_DEPTH: u32 = 256;
@@ -289,7 +289,7 @@ impl<'s> Lexer<'s> {
             _ if named && token.is_keyword() => {
                 token = Token::Ident(&self.text[start..end]);
             }
-            Token::LParen if self.opens_type() => token = Token::CastOpen,
+            Token::LParen if opens_type(self.previous, self.inner.clone()) => token = Token::CastOpen,
             Token::Slash => {
                 if let Mode::Predicate { .. } = self.mode
                     && trivia_end(self.text, end).is_ok_and(|at| self.text[at..].starts_with('{'))
@@ -447,54 +447,6 @@ impl<'s> Lexer<'s> {
         self.mode = Mode::End;
         self.script.then_some((end, Token::EndItem, end))
     }
-
-    /// Whether the `(` that was just read opens a type.
-    fn opens_type(&self) -> bool {
-        let operator =
-            matches!(self.previous, Token::Sizeof | Token::Offsetof | Token::Typeof | Token::Typeinfo);
-        if let Token::Ident(_) = self.previous {
-            return false;
-        }
-        let mut ahead = self.inner.clone();
-        let mut certain = true;
-        let mut token;
-        match next_type_token(&mut ahead) {
-            Token::Struct | Token::Union | Token::Enum => {
-                let Token::Ident(_) = next_type_token(&mut ahead) else { return false };
-                token = next_type_token(&mut ahead);
-            }
-            Token::Typeof => {
-                token = next_type_token(&mut ahead);
-                if token != Token::LParen || !skip_brackets(&mut ahead) {
-                    return false;
-                }
-                token = next_type_token(&mut ahead);
-            }
-            Token::Ident(name) => {
-                certain = is_type_name(name);
-                token = next_type_token(&mut ahead);
-                while let Token::Ident(_) = token {
-                    certain = true;
-                    token = next_type_token(&mut ahead);
-                }
-            }
-            _ => return false,
-        }
-        loop {
-            match token {
-                Token::Star => certain = true,
-                Token::LBracket if skip_brackets(&mut ahead) => {}
-                _ => break,
-            }
-            token = next_type_token(&mut ahead);
-        }
-        match token {
-            Token::RParen if operator => certain,
-            Token::RParen => certain || starts_operand(next_type_token(&mut ahead)),
-            Token::Comma => certain && self.previous == Token::Offsetof,
-            _ => false,
-        }
-    }
 }
 
 impl<'s> Iterator for Lexer<'s> {
@@ -507,54 +459,6 @@ impl<'s> Iterator for Lexer<'s> {
         self.ends.push(end);
         Some(Ok((start, token, end)))
     }
-}
-
-fn next_type_token<'s>(ahead: &mut logos::Lexer<'s, Token<'s>>) -> Token<'s> {
-    loop {
-        match ahead.next() {
-            Some(Ok(Token::Ident("const" | "volatile"))) => {}
-            Some(Ok(token)) => return token,
-            Some(Err(())) | None => return Token::Error,
-        }
-    }
-}
-
-/// Skips to behind the bracket that closes the one just read; false if there is none.
-fn skip_brackets<'s>(ahead: &mut logos::Lexer<'s, Token<'s>>) -> bool {
-    let mut open = 1;
-    while open > 0 {
-        match next_type_token(ahead) {
-            // What is nested deeper is refused later; here it would only cost time.
-            Token::LParen | Token::LBracket if open > MAX_DEPTH => return false,
-            Token::LParen | Token::LBracket => open += 1,
-            Token::RParen | Token::RBracket => open -= 1,
-            Token::Error | Token::Semicolon | Token::LBrace | Token::RBrace => return false,
-            _ => {}
-        }
-    }
-    true
-}
-
-/// True for tokens that can only begin an operand. `-`, `*` and `&` also stand between two.
-fn starts_operand(token: Token<'_>) -> bool {
-    matches!(
-        token,
-        Token::Ident(_)
-            | Token::Variable(_)
-            | Token::Map(_)
-            | Token::Positional(_)
-            | Token::PositionalCount
-            | Token::Int(_)
-            | Token::String(_)
-            | Token::LParen
-            | Token::Not
-            | Token::Tilde
-            | Token::True
-            | Token::False
-            | Token::Sizeof
-            | Token::Offsetof
-            | Token::Typeinfo
-    )
 }
 
 /// Where the white space and the comments at `at` end, or where a comment that never ends begins.

@@ -3,6 +3,7 @@
 //! Nothing here knows what a script means, and nothing here does I/O. Only this crate sees tokens.
 
 pub mod ast;
+mod cast;
 mod cdef;
 mod conditional;
 pub mod error;
