@@ -95,6 +95,8 @@ pub(super) struct Walk {
     /// Expressions and statements around the place.
     pub depth: u32,
     contributions: BTreeMap<EntityId, Part>,
+    /// What was known of those before the walk.
+    before: BTreeMap<EntityId, Option<Shape>>,
 }
 
 impl Entities {
@@ -214,7 +216,8 @@ impl<'a> Checker<'a> {
                 None => entity.parts.remove(&index),
             };
             let (shape, origin) = join_parts(entity.parts.values(), &self.structs);
-            if shape != entity.shape {
+            let before = self.walk.before.remove(&id).unwrap_or_else(|| entity.shape.clone());
+            if shape != before {
                 changed.insert(id);
             }
             entity.shape = shape;
@@ -235,6 +238,7 @@ impl<'a> Checker<'a> {
                 Some(known) => known.join(&shape, &self.structs),
             };
             if let Some(joined) = joined {
+                self.walk.before.entry(id).or_insert_with(|| entity.shape.clone());
                 entity.shape = Some(joined);
             }
             match self.walk.contributions.get_mut(&id) {
