@@ -8,6 +8,7 @@ pub mod cli;
 pub mod info;
 pub mod kernel;
 pub mod list;
+pub mod load;
 pub mod providers;
 pub mod report;
 pub mod session;

@@ -27,7 +27,7 @@ impl Signals {
         }
     }
 
-    /// Takes one signal that has come, if one has, and from then on lets the next one end the process at once.
+    /// Takes one signal that has come, if one has; from then on the next one ends the process at once.
     pub fn received(&self) -> bool {
         let mut info = std::mem::MaybeUninit::<libc::signalfd_siginfo>::uninit();
         let size = size_of::<libc::signalfd_siginfo>();

@@ -1,0 +1,282 @@
+//! Loading: an object's maps are created, and its programs verified by the kernel.
+//!
+//! What runs at once needs no ELF, no relocation and no BTF of its own: its instructions have the right offsets for this
+//! kernel already, and all that is missing are the descriptors of the maps. Where the verifier refuses a program, the
+//! last instruction that its log names leads to the script's line.
+
+use std::ffi::CString;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type, bpf_prog_type};
+use cranelift_entity::PrimaryMap;
+use miette::{Diagnostic, LabeledSpan};
+use rtscript_codegen::insn::{Imm64, Insn};
+use rtscript_codegen::object::{self, MapDef, MapKind, MapRef, Object, RelocationKind};
+use rtscript_lang::provider::ProgramKind;
+use rtscript_lang::syntax::source::Span;
+
+use crate::bpf::{Map, MapSpec, Program, ProgramSpec, Rejection, errno, possible_cpus};
+
+/// A hash with more bytes than this takes its memory element by element: taking it at once would take long.
+const PREALLOCATED: u64 = 1 << 20;
+
+/// Verified programs and their maps. They live as long as this, or a link.
+#[derive(Debug)]
+pub struct Loaded {
+    /// In the order of the object's.
+    pub programs: Vec<Program>,
+    pub maps: PrimaryMap<MapRef, Map>,
+}
+
+/// Loads an object. With `verbose` the programs keep the verifier's log.
+pub fn load(object: &Object, verbose: bool) -> Result<Loaded, LoadError> {
+    let cpus = possible_cpus().map_err(|error| LoadError::NoMap { name: "cpus".to_owned(), error })?;
+    let mut maps = PrimaryMap::with_capacity(object.maps.len());
+    for def in object.maps.values() {
+        let map = create(def, cpus);
+        maps.push(map.map_err(|error| LoadError::NoMap { name: def.name.clone(), error })?);
+    }
+    let license = CString::new(object.manifest.config.license.as_str()).unwrap_or_else(|_| c"GPL".to_owned());
+    let mut programs = Vec::with_capacity(object.programs.len());
+    for (index, program) in object.programs.iter().enumerate() {
+        let insns = encode(program, object, &maps);
+        let spec = ProgramSpec {
+            license: &license,
+            log_level: u32::from(verbose),
+            ..ProgramSpec::new(kind(program.kind), &program.name, &insns)
+        };
+        let loaded = Program::load(&spec).map_err(|rejection| {
+            let info = object.manifest.programs.get(index);
+            let probe = info.and_then(|info| info.targets.first()).map_or("", |(target, _)| &target.name);
+            let span = info.map_or(Span::default(), |info| info.span);
+            refused(program, probe, span, rejection)
+        })?;
+        programs.push(loaded);
+    }
+    Ok(Loaded { programs, maps })
+}
+
+fn create(def: &MapDef, cpus: usize) -> io::Result<Map> {
+    let kind = match def.kind {
+        MapKind::Hash => bpf_map_type::BPF_MAP_TYPE_HASH,
+        MapKind::PerCpuHash => bpf_map_type::BPF_MAP_TYPE_PERCPU_HASH,
+        MapKind::LruHash => bpf_map_type::BPF_MAP_TYPE_LRU_HASH,
+        MapKind::PerCpuLruHash => bpf_map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH,
+        MapKind::Array | MapKind::MappedArray => bpf_map_type::BPF_MAP_TYPE_ARRAY,
+        MapKind::PerCpuArray => bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY,
+        MapKind::RingBuf => bpf_map_type::BPF_MAP_TYPE_RINGBUF,
+    };
+    let bytes = u64::from(def.max_entries) * u64::from(def.key_size + def.value_size);
+    let flags = match def.kind {
+        MapKind::PerCpuHash => BPF_F_NO_PREALLOC,
+        MapKind::Hash if bytes > PREALLOCATED => BPF_F_NO_PREALLOC,
+        MapKind::MappedArray => BPF_F_MMAPABLE,
+        MapKind::Hash
+        | MapKind::LruHash
+        | MapKind::PerCpuLruHash
+        | MapKind::Array
+        | MapKind::PerCpuArray
+        | MapKind::RingBuf => 0,
+    };
+    let spec = MapSpec::new(kind, &def.name, def.key_size, def.value_size, def.max_entries);
+    Map::create(&MapSpec { flags, ..spec }, cpus)
+}
+
+fn kind(kind: ProgramKind) -> bpf_prog_type {
+    match kind {
+        ProgramKind::RawTracepoint => bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT,
+        ProgramKind::Tracepoint => bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT,
+        ProgramKind::PerfEvent => bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT,
+    }
+}
+
+/// The kernel's form of the instructions, with descriptors in the place of maps.
+fn encode(program: &object::Program, object: &Object, maps: &PrimaryMap<MapRef, Map>) -> Vec<u64> {
+    let fd = |map: MapRef| maps[map].as_fd().as_raw_fd();
+    let mut bytes = Vec::with_capacity(program.insns.len() * 8);
+    let mut relocations = program.relocations.iter().peekable();
+    for (index, insn) in (0..).zip(&program.insns) {
+        let mut insn = *insn;
+        while let Some(relocation) = relocations.next_if(|relocation| relocation.insn <= index) {
+            if let Insn::LdImm64 { imm, .. } = &mut insn {
+                *imm = match relocation.kind {
+                    RelocationKind::Map(map) => Imm64::MapFd(fd(map)),
+                    RelocationKind::Global(offset) => Imm64::MapValue { fd: fd(object.globals), offset },
+                    // Right for this kernel already.
+                    RelocationKind::Field(..) => *imm,
+                };
+            }
+        }
+        insn.encode(&mut bytes);
+    }
+    bytes.chunks_exact(8).filter_map(|slot| Some(u64::from_le_bytes(*slot.first_chunk()?))).collect()
+}
+
+/// Why an object could not be loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    NoMap {
+        name: String,
+        error: io::Error,
+    },
+    /// Nothing was verified: this kernel does not let such programs be loaded.
+    Forbidden {
+        probe: String,
+        error: io::Error,
+        span: Span,
+    },
+    /// The verifier refused a program.
+    Refused {
+        probe: String,
+        error: io::Error,
+        /// The verifier's last words.
+        reason: String,
+        /// The whole log.
+        log: String,
+        span: Span,
+    },
+}
+
+impl LoadError {
+    /// The verifier's log, where there is one.
+    pub fn log(&self) -> Option<&str> {
+        match self {
+            LoadError::Refused { log, .. } => Some(log),
+            LoadError::NoMap { .. } | LoadError::Forbidden { .. } => None,
+        }
+    }
+}
+
+fn refused(program: &object::Program, probe: &str, whole: Span, rejection: Rejection) -> LoadError {
+    let (probe, Rejection { error, log }) = (probe.to_owned(), rejection);
+    if log.trim().is_empty() {
+        return LoadError::Forbidden { probe, error, span: whole };
+    }
+    let slot = log.lines().rev().find_map(instruction);
+    let span = slot.and_then(|slot| line_of(program, slot)).unwrap_or(whole);
+    LoadError::Refused { probe, error, reason: last_words(&log).to_owned(), log, span }
+}
+
+/// The number of the instruction that a line of the log is about: `12: (79) r1 = *(u64 *)(r1 +8)`.
+fn instruction(line: &str) -> Option<usize> {
+    let (number, rest) = line.split_once(": (")?;
+    let is_opcode = rest.get(..2).is_some_and(|code| code.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if is_opcode { number.trim().parse().ok() } else { None }
+}
+
+/// The place in the script that an instruction slot was made for.
+fn line_of(program: &object::Program, slot: usize) -> Option<Span> {
+    let mut slots = 0;
+    let index = program.insns.iter().position(|insn| {
+        slots += insn.slots();
+        slots > slot
+    })?;
+    let line = program.lines.iter().take_while(|line| line.insn as usize <= index).last()?;
+    Some(line.span)
+}
+
+/// What the verifier said last, before its statistics.
+fn last_words(log: &str) -> &str {
+    let is_statistics = |line: &&str| {
+        line.starts_with("processed ")
+            || line.starts_with("verification time")
+            || line.starts_with("stack depth")
+            || line.is_empty()
+    };
+    log.lines().rev().map(str::trim).find(|line| !is_statistics(line)).unwrap_or_default()
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::NoMap { name, error } => {
+                write!(f, "the kernel does not create the map {name}: {error}")
+            }
+            LoadError::Forbidden { probe, error, .. } => {
+                write!(f, "the kernel does not let the program of {probe} be loaded: {error}")
+            }
+            LoadError::Refused { probe, reason, .. } => {
+                write!(f, "the kernel's verifier refuses the program of {probe}: {reason}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl Diagnostic for LoadError {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(match self {
+            LoadError::NoMap { .. } => "rt::no-map",
+            LoadError::Forbidden { .. } => "rt::forbidden",
+            LoadError::Refused { .. } => "rt::verifier",
+        }))
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let (text, span) = match self {
+            LoadError::NoMap { .. } => return None,
+            LoadError::Forbidden { span, .. } => ("this probe", span),
+            LoadError::Refused { span, .. } => ("the verifier stopped here", span),
+        };
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some(text.to_owned()), *span))))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        match self {
+            LoadError::NoMap { error, .. } if errno(error) == Some(libc::ENOMEM) => Some(Box::new(
+                "there is not enough memory for it: max_map_keys or perf_rb_pages may be too large",
+            )),
+            LoadError::NoMap { error, .. } if errno(error) == Some(libc::EPERM) => {
+                Some(Box::new("the limit of locked memory may be too low (ulimit -l)"))
+            }
+            LoadError::Forbidden { error, .. } if errno(error) == Some(libc::EPERM) => Some(Box::new(
+                "this kernel forbids programs of this kind, although the process has the capabilities to trace",
+            )),
+            LoadError::NoMap { .. } | LoadError::Forbidden { .. } => None,
+            LoadError::Refused { .. } => Some(Box::new(
+                "this is a fault of rtscript: please report it with the script; -v shows the log",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtscript_codegen::insn::{AluOp, Operand, Reg, Width};
+    use rtscript_codegen::object::Line;
+
+    use super::*;
+
+    const LOG: &str = "0: R1=ctx() R10=fp0\n0: (18) r2 = 0xffff\n2: (79) r1 = *(u64 *)(r3 +8)\nR3 !read_ok\n\
+        processed 2 insns (limit 1000000) max_states_per_insn 0\n";
+
+    #[test]
+    fn a_log_leads_to_the_place_in_the_script() {
+        let mov = Insn::Alu { width: Width::W64, op: AluOp::Mov, dst: Reg::R0, src: Operand::Imm(0) };
+        let program = object::Program {
+            name: "p".to_owned(),
+            kind: ProgramKind::RawTracepoint,
+            insns: vec![Insn::LdImm64 { dst: Reg::R2, imm: Imm64::Value(0xffff) }, mov, Insn::Exit],
+            relocations: Vec::new(),
+            lines: vec![
+                Line { insn: 0, span: Span::new(0, 5) },
+                Line { insn: 1, span: Span::new(5, 9) },
+                Line { insn: 2, span: Span::new(9, 10) },
+            ],
+        };
+        let rejection =
+            |log: &str| Rejection { error: io::Error::from_raw_os_error(libc::EACCES), log: log.to_owned() };
+        let LoadError::Refused { reason, span, .. } =
+            refused(&program, "begin", Span::new(0, 10), rejection(LOG))
+        else {
+            panic!("a log means that the verifier refused it")
+        };
+        assert_eq!((reason.as_str(), span), ("R3 !read_ok", Span::new(5, 9)));
+        let error = refused(&program, "begin", Span::new(0, 10), rejection(""));
+        assert!(matches!(error, LoadError::Forbidden { .. }));
+        assert_eq!(line_of(&program, 100), None);
+    }
+}
