@@ -70,7 +70,7 @@ impl Ring {
     }
 
     /// `size` is a power of two.
-    fn over(fd: BorrowedFd<'_>, size: usize) -> io::Result<Ring> {
+    pub(crate) fn over(fd: BorrowedFd<'_>, size: usize) -> io::Result<Ring> {
         let page = page_size();
         let consumer = Mapping::new(fd, 0, page, libc::PROT_READ | libc::PROT_WRITE)?;
         let producer = Mapping::new(fd, page, page + 2 * size, libc::PROT_READ)?;

@@ -95,3 +95,14 @@ pub(crate) fn add_cookie(kind: bpf_prog_type) -> (Program, Map) {
 pub(crate) fn total(map: &Map) -> u64 {
     u64::from_ne_bytes(map.lookup(&[0; 4]).unwrap().unwrap().try_into().unwrap())
 }
+
+/// A file in memory, of so many zero bytes.
+pub(crate) fn memory_file(size: u64) -> std::fs::File {
+    // SAFETY: the name ends in a NUL.
+    let fd = unsafe { libc::memfd_create(c"ring".as_ptr(), libc::MFD_CLOEXEC) };
+    assert!(fd >= 0);
+    // SAFETY: the descriptor is new and ours.
+    let file = unsafe { <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd(fd) };
+    file.set_len(size).unwrap();
+    file
+}

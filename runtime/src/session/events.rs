@@ -104,8 +104,11 @@ impl Events {
         });
     }
 
-    fn is_empty(&self) -> bool {
-        self.main.available() == 0 && self.reserve.as_ref().is_none_or(|ring| ring.available() == 0)
+    /// Whether nothing is left, not even a record that is still being written.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+            && self.main.available() == 0
+            && self.reserve.as_ref().is_none_or(|ring| ring.available() == 0)
     }
 }
 
@@ -162,4 +165,94 @@ pub fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+    use crate::bpf::test::memory_file;
+
+    const PAGE: usize = 4096;
+    const BUSY: u32 = 1 << 31;
+
+    /// A ring of one page in a file, which holds records of eight bytes each; a busy one is `None`.
+    fn ring(records: &[Option<u64>]) -> (Ring, File) {
+        let file = memory_file(4 * PAGE as u64);
+        let mut at = 2 * PAGE as u64;
+        for record in records {
+            let header = if record.is_some() { 8u32 } else { 8 | BUSY };
+            file.write_all_at(&header.to_ne_bytes(), at).unwrap();
+            file.write_all_at(&record.unwrap_or(0).to_ne_bytes(), at + 8).unwrap();
+            at += 16;
+        }
+        produced(&file, records.len());
+        (Ring::over(file.as_fd(), PAGE).unwrap(), file)
+    }
+
+    fn produced(file: &File, records: usize) {
+        file.write_all_at(&(records as u64 * 16).to_ne_bytes(), PAGE as u64).unwrap();
+    }
+
+    /// A ring of control events, with the position that each stands behind.
+    fn reserve(events: &[(u64, u64)]) -> (Ring, File) {
+        let file = memory_file(4 * PAGE as u64);
+        let mut at = 2 * PAGE as u64;
+        for (position, event) in events {
+            file.write_all_at(&16u32.to_ne_bytes(), at).unwrap();
+            file.write_all_at(&position.to_ne_bytes(), at + 8).unwrap();
+            file.write_all_at(&event.to_ne_bytes(), at + 16).unwrap();
+            at += 24;
+        }
+        file.write_all_at(&(events.len() as u64 * 24).to_ne_bytes(), PAGE as u64).unwrap();
+        (Ring::over(file.as_fd(), PAGE).unwrap(), file)
+    }
+
+    fn look(events: &mut Events) -> (Look, Vec<u64>) {
+        let mut seen = Vec::new();
+        let look = events.look(|event| {
+            seen.push(u64::from_ne_bytes(event.try_into().unwrap()));
+            true
+        });
+        (look, seen)
+    }
+
+    #[test]
+    fn control_events_come_where_they_would_have_stood() {
+        let (main, _main) = ring(&[Some(1), Some(2), Some(3), Some(4)]);
+        let (reserve, _reserve) = reserve(&[(0, 10), (32, 11), (32, 12), (64, 13)]);
+        let mut events = Events::new(main, Some(reserve));
+        assert_eq!(look(&mut events), (Look::Some, vec![10, 1, 2, 11, 12, 3, 4, 13]));
+        assert!(events.is_empty());
+        assert_eq!(look(&mut events), (Look::Nothing, vec![]));
+    }
+
+    #[test]
+    fn a_control_event_waits_for_a_record_that_is_still_being_written() {
+        let (main, file) = ring(&[Some(1), None, Some(3)]);
+        let (reserve, _reserve) = reserve(&[(32, 10)]);
+        let mut events = Events::new(main, Some(reserve));
+        assert_eq!(look(&mut events), (Look::Some, vec![1]));
+        assert_eq!(look(&mut events), (Look::Nothing, vec![]));
+        assert!(!events.is_empty());
+        file.write_all_at(&8u32.to_ne_bytes(), 2 * PAGE as u64 + 16).unwrap();
+        assert_eq!(look(&mut events), (Look::Some, vec![0, 10, 3]));
+    }
+
+    #[test]
+    fn it_stops_where_it_is_told_to() {
+        let (main, _main) = ring(&[Some(1), Some(2), Some(3)]);
+        let mut events = Events::new(main, None);
+        let mut seen = 0;
+        assert_eq!(
+            events.look(|_| {
+                seen += 1;
+                seen < 2
+            }),
+            Look::More
+        );
+        assert_eq!(look(&mut events), (Look::Some, vec![3]));
+    }
 }

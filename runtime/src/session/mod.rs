@@ -1,4 +1,17 @@
 //! Running a loaded script: from `begin` to the maps that are printed at the end.
+//!
+//! The order is part of the language: `begin` runs before anything is attached, and may exit; everything is attached
+//! before the child of `-c` is let go; at the end everything is detached before `end` runs; then what is left in the
+//! rings is printed, then the maps, then what was lost.
+//!
+//! | file | what |
+//! |---|---|
+//! | `probes.rs` | running `begin` and `end`, attaching, detaching |
+//! | `events.rs` | events in their order, and waiting for them |
+//! | `globals.rs` | the memory that programs and this side share |
+//! | `maps.rs` | the script's maps, read and changed |
+//! | `child.rs` | the process of `-c` |
+//! | `signals.rs` | SIGINT and SIGTERM |
 
 pub mod child;
 pub mod events;
@@ -6,3 +19,308 @@ pub mod globals;
 pub mod maps;
 pub mod probes;
 pub mod signals;
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rtscript_codegen::object::{Object, SiteKind};
+use rtscript_lang::kernel::Kernel;
+use rtscript_lang::provider::Phase;
+
+use crate::attach::Environment;
+use crate::bpf::Ring;
+use crate::load::Loaded;
+use crate::report::{Failure, SiteWarning, say, warn};
+use child::Child;
+use events::{Events, Look, readable, wait};
+use globals::Globals;
+use maps::Maps;
+use probes::Probes;
+use signals::Signals;
+
+/// The environment variable by which test harnesses ask to be told, by this very word, that all is attached.
+const NOTIFY: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
+
+/// How often to see whether the script has ended while nobody reads its output.
+const RELUCTANT: Duration = Duration::from_millis(100);
+/// How long to wait for an event that a program is still writing, after everything was detached.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// What a session prints to. Events are untrusted bytes.
+///
+/// Nothing here fails: an output that cannot be written to any more is [broken](Output::broken), and swallows what
+/// comes.
+pub trait Output {
+    /// Does what an event asks for; true if it printed something.
+    fn event(&mut self, event: &[u8], maps: &Maps<'_>) -> bool;
+
+    /// So many attach points are attached.
+    fn attached(&mut self, count: usize);
+
+    /// Everything is over but for the maps, which are printed here, unless they are not wanted.
+    fn finish(&mut self, maps: &Maps<'_>);
+
+    /// Events were not seen.
+    fn lost(&mut self, loss: Loss, count: u64);
+
+    /// Something went wrong at a place of the script.
+    fn warning(&mut self, warning: &SiteWarning);
+
+    /// Hands on what is buffered, as far as the buffering mode asks for that.
+    fn flush(&mut self);
+
+    /// What to watch for the other side's going away; and whether it must be writable before more can be printed.
+    fn watched(&self) -> Option<(BorrowedFd<'_>, bool)>;
+
+    /// Hands on everything.
+    fn close(&mut self);
+
+    /// Why nothing can be written any more.
+    fn broken(&self) -> Option<&io::Error>;
+}
+
+/// Why events were not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The ring buffer was full.
+    RingFull,
+    /// The program was running on that CPU already.
+    Nested,
+    /// A map had no room for a new element.
+    MapFull,
+}
+
+/// What the command line says about a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    pub pid: Option<u32>,
+    pub dry_run: bool,
+    pub verbose: bool,
+    /// Tell what went wrong while the script ran.
+    pub warnings: bool,
+    /// Tell of every place where memory could not be read, and not of the first alone.
+    pub report_failures: bool,
+    pub duration: Option<Duration>,
+    pub max_events: Option<u64>,
+}
+
+/// A loaded script that runs.
+pub struct Session<'a> {
+    object: &'a Object,
+    kernel: &'a dyn Kernel,
+    settings: Settings,
+    probes: Probes<'a>,
+    globals: Globals,
+    maps: Maps<'a>,
+    /// Absent where no program sends any.
+    events: Option<Events>,
+    child: Option<Child>,
+    out: &'a mut dyn Output,
+    /// Events that were printed.
+    printed: u64,
+    /// Which sites were told of.
+    told: Vec<bool>,
+    /// Whether a failed read of memory was told of.
+    told_of_a_read: bool,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(
+        object: &'a Object,
+        loaded: &'a Loaded,
+        kernel: &'a dyn Kernel,
+        settings: Settings,
+        child: Option<Child>,
+        out: &'a mut dyn Output,
+    ) -> io::Result<Session<'a>> {
+        let manifest = &object.manifest;
+        let ring = |map| Ring::new(&loaded.maps[map]);
+        let events = match manifest.ring {
+            Some(main) => Some(Events::new(ring(main)?, manifest.reserve.map(ring).transpose()?)),
+            None => None,
+        };
+        if let (true, Some(ring)) = (settings.verbose, manifest.ring) {
+            say(format_args!("rtscript: the ring buffer has {} KiB", loaded.maps[ring].max_entries() / 1024));
+        }
+        Ok(Session {
+            object,
+            kernel,
+            settings,
+            probes: Probes::new(object, &loaded.programs),
+            globals: Globals::new(&loaded.maps[object.globals])?,
+            maps: Maps::new(manifest, &loaded.maps),
+            events,
+            child,
+            out,
+            printed: 0,
+            told: vec![false; manifest.sites.len()],
+            told_of_a_read: false,
+        })
+    }
+
+    /// Everything, in the order of the language. Returns the exit code.
+    pub fn run(mut self) -> Result<u8, Failure> {
+        let signals =
+            Signals::take().map_err(|error| Failure::line(format!("cannot take signals: {error}")))?;
+        self.globals.start();
+        if self.settings.dry_run {
+            let attached = self.attach()?;
+            self.announce(attached);
+            self.out.close();
+            return Ok(0);
+        }
+        self.run_ours(Phase::Begin)?;
+        let attached = if self.globals.is_exiting() { 0 } else { self.attach()? };
+        self.announce(attached);
+        if !self.globals.is_exiting() {
+            let released = self.release_child()?;
+            if released || attached > 0 {
+                self.follow(&signals)?;
+            }
+        }
+        self.probes.detach();
+        self.drain();
+        self.globals.go_on();
+        // From here on it prints, however much was printed before.
+        self.settings.max_events = None;
+        self.run_ours(Phase::End)?;
+        self.drain();
+        self.out.finish(&self.maps);
+        self.tell_losses();
+        self.tell_warnings();
+        self.out.close();
+        match self.out.broken() {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::unwritten("the output", error))
+            }
+            Some(_) | None => Ok(self.globals.exit_code() as u8),
+        }
+    }
+
+    fn run_ours(&self, phase: Phase) -> Result<(), Failure> {
+        let run = self.probes.run(phase, &self.globals);
+        run.map_err(|error| Failure::line(format!("the kernel does not run begin and end: {error}")))
+    }
+
+    fn attach(&mut self) -> Result<usize, Failure> {
+        let environment = Environment { kernel: self.kernel, pid: self.settings.pid };
+        self.probes.attach(&environment, &self.object.sources, self.settings.warnings)
+    }
+
+    /// Says that all is attached, and to how much.
+    fn announce(&mut self, attached: usize) {
+        self.out.attached(attached + self.probes.count(Phase::Begin) + self.probes.count(Phase::End));
+        if std::env::var_os(NOTIFY).is_some_and(|value| value == "1") {
+            let mut out = io::stdout();
+            let _ = writeln!(out, "{NOTIFY}").and_then(|()| out.flush());
+        }
+    }
+
+    /// Lets the child execute its command; false where there is none.
+    fn release_child(&mut self) -> Result<bool, Failure> {
+        match &mut self.child {
+            Some(child) => child
+                .release()
+                .map(|()| true)
+                .map_err(|error| Failure::line(format!("cannot execute the command of -c: {error}"))),
+            None => Ok(false),
+        }
+    }
+
+    /// Prints events until there is a reason to stop.
+    fn follow(&mut self, signals: &Signals) -> Result<(), Failure> {
+        let deadline = self.settings.duration.and_then(|duration| Instant::now().checked_add(duration));
+        loop {
+            // While nobody reads the output, events stay where they are; what does not fit there is counted.
+            let blocked = self.out.watched().is_some_and(|(_, blocked)| blocked);
+            let look = if blocked { Look::Nothing } else { self.look() };
+            self.out.flush();
+            self.tell_warnings();
+            let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            if is_late || self.globals.is_exiting() || self.has_enough() || self.out.broken().is_some() {
+                return Ok(());
+            }
+            let mut polled = vec![readable(signals.as_fd())];
+            polled.extend(self.child.as_ref().map(|child| readable(child.as_fd())));
+            if let Some((fd, blocked)) = self.out.watched() {
+                // That the other side is gone is told without being asked for.
+                let events = if blocked { libc::POLLOUT } else { 0 };
+                polled.push(libc::pollfd { events, ..readable(fd) });
+            }
+            let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            // No event tells of `exit()` while none are taken.
+            let timeout =
+                if blocked { Some(timeout.map_or(RELUCTANT, |time| time.min(RELUCTANT))) } else { timeout };
+            let events = self.events.as_ref().filter(|_| !blocked);
+            wait(events, look, &self.globals, &mut polled, timeout)
+                .map_err(|error| Failure::line(format!("cannot wait for events: {error}")))?;
+            let is_gone = |fd: &libc::pollfd| fd.revents & (libc::POLLERR | libc::POLLHUP) != 0;
+            let child_ended = self.child.as_mut().is_some_and(|child| child.try_wait().is_some());
+            if signals.received() || child_ended || polled.last().is_some_and(is_gone) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes events out of the rings, as many as there are but no more than a batch.
+    fn look(&mut self) -> Look {
+        let Some(events) = &mut self.events else { return Look::Nothing };
+        let (out, maps, printed) = (&mut *self.out, &self.maps, &mut self.printed);
+        let most = self.settings.max_events.unwrap_or(u64::MAX);
+        events.look(|event| {
+            if *printed < most {
+                *printed += u64::from(out.event(event, maps));
+            }
+            true
+        })
+    }
+
+    /// Takes out everything that is left.
+    fn drain(&mut self) {
+        let deadline = Instant::now() + LINGER;
+        loop {
+            let look = self.look();
+            // What is left but cannot be taken is still being written, by a program that ran when it was detached.
+            let is_empty = self.events.as_ref().is_none_or(Events::is_empty);
+            if look == Look::Nothing && (is_empty || deadline <= Instant::now()) {
+                return;
+            }
+        }
+    }
+
+    fn has_enough(&self) -> bool {
+        self.settings.max_events.is_some_and(|most| self.printed >= most)
+    }
+
+    fn tell_losses(&mut self) {
+        let full = (0..self.told.len()).filter_map(|index| self.globals.site(&self.object.manifest, index));
+        let full = full.filter(|site| site.kind == SiteKind::MapFull).map(|site| u64::from(site.count)).sum();
+        let losses = [
+            (Loss::RingFull, self.globals.lost()),
+            (Loss::Nested, self.probes.skipped()),
+            (Loss::MapFull, full),
+        ];
+        for (loss, count) in losses.into_iter().filter(|(_, count)| *count > 0) {
+            self.out.lost(loss, count);
+        }
+    }
+
+    /// Tells of the places where something went wrong, of each once.
+    fn tell_warnings(&mut self) {
+        if !self.settings.warnings {
+            return;
+        }
+        for (index, told) in self.told.iter_mut().enumerate().filter(|(_, told)| !**told) {
+            if let Some(warning) = self.globals.site(&self.object.manifest, index) {
+                *told = true;
+                let is_read = warning.kind == SiteKind::ReadFailed && !self.settings.report_failures;
+                if is_read && std::mem::replace(&mut self.told_of_a_read, true) {
+                    continue;
+                }
+                self.out.warning(&warning);
+                warn(warning, &self.object.sources);
+            }
+        }
+    }
+}
