@@ -9,6 +9,7 @@ pub mod info;
 pub mod kernel;
 pub mod list;
 pub mod load;
+pub mod output;
 pub mod providers;
 pub mod report;
 pub mod session;

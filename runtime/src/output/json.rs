@@ -1,0 +1,98 @@
+//! The parts of JSON that need care: strings out of any bytes, and numbers that a double cannot hold.
+
+use super::number;
+
+/// The largest magnitude up to which a double holds every integer.
+const DOUBLE_HOLDS: u64 = 1 << 53;
+
+/// Makes what was appended to `out` since `start` one JSON string.
+pub fn quote_from(out: &mut Vec<u8>, start: usize) {
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\';
+    if out[start..].iter().all(plain) {
+        out.insert(start, b'"');
+        out.push(b'"');
+        return;
+    }
+    let raw = out.split_off(start);
+    quoted(&raw, out);
+}
+
+/// A JSON string. Bytes that are not UTF-8 become U+FFFD.
+pub fn quoted(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for chunk in text.utf8_chunks() {
+        for byte in chunk.valid().bytes() {
+            match byte {
+                b'"' => out.extend_from_slice(b"\\\""),
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                b'\n' => out.extend_from_slice(b"\\n"),
+                b'\r' => out.extend_from_slice(b"\\r"),
+                b'\t' => out.extend_from_slice(b"\\t"),
+                0x00..=0x1f | 0x7f => {
+                    out.extend_from_slice(b"\\u00");
+                    number::hex_byte(byte, false, out);
+                }
+                _ => out.push(byte),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
+pub fn unsigned(value: u64, out: &mut Vec<u8>) {
+    if value > DOUBLE_HOLDS {
+        out.push(b'"');
+        number::unsigned(value, out);
+        out.push(b'"');
+    } else {
+        number::unsigned(value, out);
+    }
+}
+
+pub fn signed(value: i64, out: &mut Vec<u8>) {
+    if value.unsigned_abs() > DOUBLE_HOLDS {
+        out.push(b'"');
+        number::signed(value, out);
+        out.push(b'"');
+    } else {
+        number::signed(value, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_quoted_and_escaped() {
+        let cases: &[(&[u8], &str)] = &[
+            (b"", r#""""#),
+            (b"plain text", r#""plain text""#),
+            (b"a \"b\" \\ c", r#""a \"b\" \\ c""#),
+            (b"line\n\ttab\r", r#""line\n\ttab\r""#),
+            (b"\x00\x1b[0m\x7f", r#""\u0000\u001b[0m\u007f""#),
+            ("gr\u{fc}n".as_bytes(), "\"gr\u{fc}n\""),
+            (b"bad \xff\xfe end", "\"bad \u{fffd}\u{fffd} end\""),
+        ];
+        for (text, expected) in cases {
+            let mut out = b"x: ".to_vec();
+            out.extend_from_slice(text);
+            quote_from(&mut out, 3);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("x: {expected}"));
+        }
+    }
+
+    #[test]
+    fn what_a_double_cannot_hold_is_a_string() {
+        let mut out = vec![];
+        unsigned(1 << 53, &mut out);
+        out.push(b' ');
+        unsigned((1 << 53) + 1, &mut out);
+        out.push(b' ');
+        signed(i64::MIN, &mut out);
+        assert_eq!(out, br#"9007199254740992 "9007199254740993" "-9223372036854775808""#);
+    }
+}
