@@ -2,8 +2,14 @@
 //!
 //! `lower` makes IR of a typed program, `compile` makes an [`object::Object`] of IR. This crate does no I/O.
 
+pub mod compile;
+mod emit;
 pub mod insn;
 pub mod ir;
 pub mod lower;
+mod machine;
 pub mod object;
+pub mod passes;
+mod regalloc;
+mod select;
 pub mod target;

@@ -1,0 +1,244 @@
+//! Gives every slot a place: in the stack frame, or in scratch memory where it is too large.
+//!
+//! Slots that are never needed at the same time share bytes. A slot is needed from the first to the last instruction
+//! that mentions it, in the order of blocks, and through the whole of a loop that it reaches into or out of.
+//!
+//! Scratch memory is the only element of a per-CPU array map that belongs to the program; its address is looked up at the
+//! start. Programs of the kinds that we make do not run twice at once on a CPU.
+
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+
+use super::dominance::Flow;
+use crate::insn::{AluOp, Cond, Helper, Size};
+use crate::ir::{
+    BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Slot, SlotData, Terminator, Value,
+};
+use crate::object::{MapDef, MapKind, MapRef};
+
+/// Slots of more bytes are not even tried in the frame.
+const LARGE: u32 = 128;
+
+/// Where each slot of the frame lies: the distance of its first byte below the frame's top.
+pub type Frame = SecondaryMap<Slot, u32>;
+
+/// Places all slots, with at most `budget` bytes of the stack. Returns the frame and its size.
+pub fn place_slots(
+    function: &mut Function,
+    maps: &mut PrimaryMap<MapRef, MapDef>,
+    budget: u32,
+) -> (Frame, u32) {
+    let ranges = ranges(function);
+    let used: Vec<Slot> = function.slots.keys().filter(|slot| ranges[*slot].is_some()).collect();
+    let (mut small, mut large): (Vec<Slot>, Vec<Slot>) =
+        used.into_iter().partition(|slot| function.slots[*slot].size <= LARGE);
+    let key = 8;
+    loop {
+        let room = if large.is_empty() { budget } else { budget.saturating_sub(key) };
+        let (offsets, size) = pack(function, &ranges, &small);
+        if size <= room || small.is_empty() {
+            let (in_scratch, scratch_size) = pack(function, &ranges, &large);
+            let mut frame = Frame::new();
+            for (slot, offset) in offsets {
+                // Counted from the top, where the first byte of a slot lies deepest.
+                frame[slot] = offset + function.slots[slot].size;
+            }
+            if large.is_empty() {
+                return (frame, size);
+            }
+            let key_slot = add_scratch(function, maps, &in_scratch, scratch_size);
+            frame[key_slot] = size + key;
+            return (frame, size + key);
+        }
+        // The largest of the small ones goes.
+        if let Some(index) = (0..small.len()).max_by_key(|index| function.slots[small[*index]].size) {
+            large.push(small.remove(index));
+        }
+    }
+}
+
+type Range = Option<(u32, u32)>;
+
+/// From where to where each slot is needed, as positions of instructions.
+fn ranges(function: &Function) -> SecondaryMap<Slot, Range> {
+    let flow = Flow::of(function);
+    let mut origin: SecondaryMap<Value, Vec<Slot>> = SecondaryMap::new();
+    // Addresses flow through additions and parameters; a few rounds find all, also around loops.
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for &block in &flow.order {
+            for &inst in &function.blocks[block].insts {
+                let data = &function.insts[inst];
+                let Some(result) = data.result else { continue };
+                let from = match &data.op {
+                    Op::SlotAddr(slot, _) => vec![*slot],
+                    Op::Binary(AluOp::Add, left, right) => {
+                        let mut slots = origin[*left].clone();
+                        if let Operand::Value(right) = right {
+                            slots.extend(&origin[*right]);
+                        }
+                        slots
+                    }
+                    _ => continue,
+                };
+                changed |= extend(&mut origin[result], from);
+            }
+            for jump in function.blocks[block].terminator.jumps() {
+                for (arg, param) in jump.args.iter().zip(&function.blocks[jump.block].params) {
+                    let from = origin[*arg].clone();
+                    changed |= extend(&mut origin[*param], from);
+                }
+            }
+        }
+    }
+    let mut ranges: SecondaryMap<Slot, Range> = SecondaryMap::new();
+    let mut starts: SecondaryMap<crate::ir::Block, (u32, u32)> = SecondaryMap::new();
+    let mut at = 0;
+    for &block in &flow.order {
+        let start = at;
+        for &inst in &function.blocks[block].insts {
+            at += 1;
+            let data = &function.insts[inst];
+            let mut mention = |slot: Slot| {
+                let (first, last) = ranges[slot].unwrap_or((at, at));
+                ranges[slot] = Some((first.min(at), last.max(at)));
+            };
+            if let Op::SlotAddr(slot, _) = &data.op {
+                mention(*slot);
+            }
+            data.op.each_use(|value| origin[value].iter().for_each(|slot| mention(*slot)));
+        }
+        at += 1;
+        let arguments = function.blocks[block].terminator.jumps().flat_map(|jump| &jump.args);
+        for slot in arguments.flat_map(|arg| origin[*arg].clone()) {
+            let (first, last) = ranges[slot].unwrap_or((at, at));
+            ranges[slot] = Some((first.min(at), last.max(at)));
+        }
+        starts[block] = (start, at);
+    }
+    // Loops: from the header to the farthest block that jumps back.
+    let mut loops = Vec::new();
+    for &block in &flow.order {
+        for jump in function.blocks[block].terminator.jumps() {
+            if flow.position[jump.block] <= flow.position[block] {
+                loops.push((starts[jump.block].0, starts[block].1));
+            }
+        }
+    }
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for slot in function.slots.keys() {
+            let Some((first, last)) = ranges[slot] else { continue };
+            for &(start, end) in &loops {
+                let overlaps = first <= end && last > start;
+                let inside = first > start && last <= end;
+                let covers = first <= start && last >= end;
+                if overlaps && !inside && !covers {
+                    ranges[slot] = Some((first.min(start), last.max(end)));
+                    changed = true;
+                }
+            }
+        }
+    }
+    ranges
+}
+
+fn extend(slots: &mut Vec<Slot>, more: Vec<Slot>) -> bool {
+    let before = slots.len();
+    for slot in more {
+        if !slots.contains(&slot) {
+            slots.push(slot);
+        }
+    }
+    slots.len() > before
+}
+
+/// Offsets at which no two slots that are needed at once overlap, and the bytes that they take.
+fn pack(function: &Function, ranges: &SecondaryMap<Slot, Range>, slots: &[Slot]) -> (Vec<(Slot, u32)>, u32) {
+    let mut order = slots.to_vec();
+    order.sort_by_key(|slot| (std::cmp::Reverse(function.slots[*slot].size), *slot));
+    let mut placed: Vec<(Slot, u32)> = Vec::new();
+    let mut whole = 0;
+    for slot in order {
+        let size = function.slots[slot].size;
+        let (first, last) = ranges[slot].unwrap_or((0, 0));
+        let mut taken: Vec<(u32, u32)> = placed
+            .iter()
+            .filter(|(other, _)| ranges[*other].is_some_and(|(f, l)| f <= last && first <= l))
+            .map(|(other, offset)| (*offset, offset + function.slots[*other].size))
+            .collect();
+        taken.sort();
+        let mut offset = 0;
+        for (from, to) in taken {
+            if offset + size <= from {
+                break;
+            }
+            offset = offset.max(to);
+        }
+        placed.push((slot, offset));
+        whole = whole.max(offset + size);
+    }
+    (placed, whole)
+}
+
+/// Looks the scratch memory up at the start, and makes the addresses of slots in it relative to that. Returns the slot of
+/// the look-up's key.
+fn add_scratch(
+    function: &mut Function,
+    maps: &mut PrimaryMap<MapRef, MapDef>,
+    offsets: &[(Slot, u32)],
+    size: u32,
+) -> Slot {
+    let map = maps.push(MapDef {
+        name: "scratch".to_string(),
+        kind: MapKind::PerCpuArray,
+        key_size: 4,
+        value_size: size.next_multiple_of(8),
+        max_entries: 1,
+    });
+    let key = function.slots.push(SlotData { size: 8, align: 8 });
+    let entry = function.entry;
+    let span = function.span;
+    let body = {
+        let data = &mut function.blocks[entry];
+        let insts = std::mem::take(&mut data.insts);
+        let terminator = std::mem::replace(&mut data.terminator, Terminator::Return(Operand::Imm(0)));
+        let span = data.span;
+        function.blocks.push(BlockData { params: Vec::new(), insts, terminator, span })
+    };
+    let out = function.blocks.push(BlockData {
+        params: Vec::new(),
+        insts: Vec::new(),
+        terminator: Terminator::Return(Operand::Imm(0)),
+        span,
+    });
+    let mut push = |op: Op| -> Value {
+        let inst: Inst = function.insts.next_key();
+        let value = function.values.push(Def::Inst(inst));
+        let result = op.has_result().then_some(value);
+        function.insts.push(InstData { op, result, span });
+        function.blocks[entry].insts.push(inst);
+        value
+    };
+    let address = push(Op::SlotAddr(key, 0));
+    push(Op::Store { size: Size::D, base: address, displacement: 0, value: Operand::Imm(0) });
+    let map = push(Op::MapRef(map));
+    let scratch = push(Op::Call(Helper::MapLookupElem, vec![Operand::Value(map), Operand::Value(address)]));
+    let to = |block| Jump { block, args: Vec::new() };
+    function.blocks[entry].terminator = Terminator::Branch {
+        cond: Cond::Ne,
+        left: scratch,
+        right: Operand::Imm(0),
+        then: to(body),
+        otherwise: to(out),
+    };
+    for inst in function.insts.values_mut() {
+        if let Op::SlotAddr(slot, offset) = inst.op
+            && let Some((_, start)) = offsets.iter().find(|(other, _)| *other == slot)
+        {
+            inst.op = Op::Binary(AluOp::Add, scratch, Operand::Imm(*start as i32 + offset));
+        }
+    }
+    key
+}
