@@ -4,8 +4,11 @@
 //! are, nothing panics, and bytes that are missing read as zero. Text is bytes: a process may have any name, and
 //! it is printed as it is. Only JSON has to be UTF-8; there, bytes that are not become U+FFFD.
 
+pub mod event;
 mod json;
 mod number;
+pub mod printf;
 mod symbols;
 mod time;
 mod users;
+pub mod value;
