@@ -16,8 +16,8 @@ const LOOP_COUNTER: u32 = 16;
 /// Why a program cannot be compiled.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CompileError {
-    /// It has more instructions than jumps can span, or needs more stack than there is even with all slots elsewhere.
-    #[error("the program is too large")]
+    /// It has more instructions than jumps can span, or needs more memory than a program can have.
+    #[error("this probe is too large for a program of the kernel")]
     TooLarge { span: Span },
 }
 
@@ -55,7 +55,11 @@ fn program(mut function: Function, module: &mut Module) -> Result<Program, Compi
     for for_spills in [96, 192, 384, STACK] {
         let mut placed = function.clone();
         let mut maps = module.maps.clone();
-        let (frame, size) = slots::place_slots(&mut placed, &mut maps, stack.saturating_sub(for_spills));
+        let Some((frame, size)) =
+            slots::place_slots(&mut placed, &mut maps, stack.saturating_sub(for_spills))
+        else {
+            break;
+        };
         let code = select(&placed, &module.accesses, &module.target, &frame, size);
         let allocation = allocate(&code);
         if frame_size(&code, &allocation) > stack {

@@ -16,9 +16,10 @@ use crate::select::Tag;
 pub fn emit(code: &Code<Tag>, allocation: &Allocation) -> Option<Emitted> {
     let mut emit =
         Emit { code, allocation, out: Emitted::default(), starts: SecondaryMap::new(), jumps: Vec::new() };
-    for (index, &block) in allocation.order.iter().enumerate() {
+    let order = emit.layout();
+    for (index, &block) in order.iter().enumerate() {
         emit.starts[block] = Some(emit.out.insns.len());
-        emit.block(block, allocation.order.get(index + 1).copied());
+        emit.block(block, order.get(index + 1).copied());
     }
     emit.patch()?;
     Some(emit.out)
@@ -54,6 +55,27 @@ struct Emit<'a> {
 }
 
 impl Emit<'_> {
+    /// The blocks that have instructions, those that rarely run behind the others.
+    fn layout(&self) -> Vec<Block> {
+        let order = self.allocation.order.iter().copied();
+        let written = order.filter(|&block| block == self.code.entry || self.destination(block) == block);
+        let (hot, cold): (Vec<Block>, Vec<Block>) =
+            written.partition(|block| !self.code.cold.contains(*block));
+        hot.into_iter().chain(cold).collect()
+    }
+
+    /// Where a jump to a block ends up: behind blocks that only jump on.
+    fn destination(&self, mut block: Block) -> Block {
+        // A loop of such blocks has no destination; it is left as it is.
+        for _ in 0..self.allocation.order.len() {
+            match (&self.allocation.steps[block][..], &self.code.blocks[block].end) {
+                ([Step::End { .. }], End::Goto(edge, _)) if edge.to != block => block = edge.to,
+                _ => return block,
+            }
+        }
+        block
+    }
+
     fn push(&mut self, insn: Insn, tag: &Tag) {
         let index = self.out.insns.len() as u32;
         if self.out.lines.last().is_none_or(|line| line.span != tag.span) {
@@ -99,18 +121,19 @@ impl Emit<'_> {
             End::Goto(edge, tag) => self.goto(edge.to, next, tag),
             End::Branch { jump, then, otherwise, tag, .. } => {
                 let filled = fill(*jump, None, uses);
-                if Some(then.to) == next
+                let (taken, other) = (self.destination(then.to), self.destination(otherwise.to));
+                if Some(taken) == next
                     && let Insn::Jump { width, cond, dst, src, offset } = filled
                     && let Some(cond) = inverse(cond)
                 {
-                    self.push_jump(Insn::Jump { width, cond, dst, src, offset }, otherwise.to, tag);
+                    self.push_jump(Insn::Jump { width, cond, dst, src, offset }, other, tag);
                     return;
                 }
-                self.push_jump(filled, then.to, tag);
-                self.goto(otherwise.to, next, tag);
+                self.push_jump(filled, taken, tag);
+                self.goto(other, next, tag);
             }
             End::MayGoto { next: go_on, exhausted, tag } => {
-                self.push_jump(Insn::MayGoto { offset: 0 }, exhausted.to, tag);
+                self.push_jump(Insn::MayGoto { offset: 0 }, self.destination(exhausted.to), tag);
                 self.goto(go_on.to, next, tag);
             }
             End::Return(_, tag) => self.push(Insn::Exit, tag),
@@ -118,6 +141,7 @@ impl Emit<'_> {
     }
 
     fn goto(&mut self, to: Block, next: Option<Block>, tag: &Tag) {
+        let to = self.destination(to);
         if Some(to) != next {
             self.push_jump(Insn::Goto { offset: 0 }, to, tag);
         }

@@ -6,7 +6,7 @@
 //! several predecessors, so that every edge has one place for its moves; no edge leads to the entry block.
 
 use crate::insn::{AluOp, Imm64, Insn, Operand, Reg};
-use cranelift_entity::{PrimaryMap, entity_impl};
+use cranelift_entity::{EntitySet, PrimaryMap, entity_impl};
 
 /// A virtual register: defined once, by an instruction or as a block's parameter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +24,8 @@ pub struct Code<T> {
     /// Each value and, if its definition can be repeated anywhere instead of spilling, that definition.
     pub values: PrimaryMap<Value, Option<Repeat<T>>>,
     pub entry: Block,
+    /// What is laid out behind everything else, since it rarely runs.
+    pub cold: EntitySet<Block>,
     /// Bytes of the frame in use, a multiple of 8; spills lie below.
     pub frame: u32,
 }

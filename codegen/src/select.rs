@@ -3,7 +3,7 @@
 //! Constants, addresses in the frame, and references to maps and globals become no instructions: the allocator repeats
 //! them where they are used. Splits critical edges, since the moves of an edge need a place of their own.
 
-use cranelift_entity::{PrimaryMap, SecondaryMap};
+use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use rtscript_lang::syntax::source::Span;
 
 use crate::insn::{AluOp, Imm64, Insn, Operand as Source, Reg, Size, Swap, Width};
@@ -34,17 +34,22 @@ pub fn select(
         blocks: PrimaryMap::new(),
         values: PrimaryMap::new(),
         entry: machine::Block::from_u32(0),
+        cold: EntitySet::new(),
         frame: frame_size,
     };
     let mut blocks = SecondaryMap::new();
     for &block in &flow.order {
         let placeholder = code.values.push(None);
         let tag = Tag { span: function.blocks[block].span, relocation: None };
-        blocks[block] = Some(code.blocks.push(BlockData {
+        let made = code.blocks.push(BlockData {
             params: Vec::new(),
             insts: Vec::new(),
             end: End::Return(placeholder, tag),
-        }));
+        });
+        if function.blocks[block].cold {
+            code.cold.insert(made);
+        }
+        blocks[block] = Some(made);
     }
     let mut select = Select {
         function,
@@ -379,7 +384,11 @@ fn split_critical_edges(code: &mut Code<Tag>) {
             if predecessors[edge.to] > 1 {
                 let target = edge.clone();
                 let middle = BlockData { params: Vec::new(), insts: Vec::new(), end: End::Goto(target, tag) };
-                *edge = Edge { to: code.blocks.push(middle), args: Vec::new() };
+                let middle = code.blocks.push(middle);
+                if code.cold.contains(edge.to) || code.cold.contains(block) {
+                    code.cold.insert(middle);
+                }
+                *edge = Edge { to: middle, args: Vec::new() };
             }
         };
         match &mut end {

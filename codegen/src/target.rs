@@ -9,6 +9,9 @@ pub struct Target {
     pub may_goto: bool,
     /// Signed division and sign-extending moves and loads.
     pub isa_v4: bool,
+    /// Members of the kernel's structures are relocated when the program is loaded. Where it runs at once their
+    /// offsets are known, and are plain numbers.
+    pub relocate: bool,
     /// Report every failed read and every failed helper (`-k`).
     pub report_failures: bool,
 }
@@ -29,11 +32,23 @@ impl Target {
             Some(kfunc) if !report_failures => ReadForm::Cast { kfunc },
             Some(_) | None => ReadForm::Probe,
         };
-        Target { read, may_goto: features.may_goto, isa_v4: features.isa_v4, report_failures }
+        Target {
+            read,
+            may_goto: features.may_goto,
+            isa_v4: features.isa_v4,
+            relocate: false,
+            report_failures,
+        }
     }
 
     /// For saved objects: no kfunc, so that every loader takes them.
     pub fn portable() -> Target {
-        Target { read: ReadForm::Probe, may_goto: true, isa_v4: false, report_failures: false }
+        Target {
+            read: ReadForm::Probe,
+            may_goto: true,
+            isa_v4: false,
+            relocate: true,
+            report_failures: false,
+        }
     }
 }

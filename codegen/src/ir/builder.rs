@@ -35,6 +35,8 @@ pub struct Builder {
     definitions: FxHashMap<(Block, Variable), Value>,
     predecessors: SecondaryMap<Block, Vec<Block>>,
     sealed: SecondaryMap<Block, bool>,
+    /// Joins whose predecessors are being asked, with the parameter that one of them needed.
+    asked: FxHashMap<(Block, Variable), Option<(u32, Value)>>,
     /// Parameters of unsealed blocks, to be filled in when the block is sealed.
     incomplete: SecondaryMap<Block, Vec<(Variable, u32)>>,
 }
@@ -48,6 +50,7 @@ impl Builder {
             insts: Vec::new(),
             terminator: Terminator::Return(Operand::Imm(0)),
             span,
+            cold: false,
         });
         let mut values = PrimaryMap::new();
         let context = values.push(Def::Param(entry, 0));
@@ -73,6 +76,7 @@ impl Builder {
             definitions: FxHashMap::default(),
             predecessors: SecondaryMap::new(),
             sealed,
+            asked: FxHashMap::default(),
             incomplete: SecondaryMap::new(),
         }
     }
@@ -113,7 +117,15 @@ impl Builder {
             insts: Vec::new(),
             terminator: Terminator::Return(Operand::Imm(0)),
             span: self.span,
+            cold: false,
         })
+    }
+
+    /// A block that is rarely run.
+    pub fn cold_block(&mut self) -> Block {
+        let block = self.block();
+        self.function.blocks[block].cold = true;
+        block
     }
 
     /// Adds a parameter to a block that has no predecessors yet.
@@ -211,13 +223,37 @@ impl Builder {
             // Unreachable, or never assigned: variables begin as zero.
             self.zero_in(block)
         } else {
-            let (index, value) = self.push_param(block);
-            // Known before the predecessors are asked, since a loop leads back here.
-            self.definitions.insert((block, variable), value);
-            self.fill_param(block, variable, index);
-            value
+            self.joined_value(block, variable)
         };
         self.definitions.insert((block, variable), value);
+        value
+    }
+
+    /// The value at the start of a block with several predecessors: theirs, if it is the same in all, and otherwise a
+    /// parameter.
+    fn joined_value(&mut self, block: Block, variable: Variable) -> Value {
+        if let Some(param) = self.asked.get_mut(&(block, variable)) {
+            // A loop leads back here while the predecessors are asked.
+            if let Some((_, value)) = *param {
+                return value;
+            }
+            let made = self.push_param(block);
+            self.asked.insert((block, variable), Some(made));
+            return made.1;
+        }
+        self.asked.insert((block, variable), None);
+        let values: Vec<Value> = self.predecessors[block]
+            .clone()
+            .into_iter()
+            .map(|predecessor| self.value_in(predecessor, variable))
+            .collect();
+        let param = self.asked.remove(&(block, variable)).flatten();
+        if param.is_none() && values.windows(2).all(|pair| pair[0] == pair[1]) {
+            return values[0];
+        }
+        let (index, value) = param.unwrap_or_else(|| self.push_param(block));
+        self.definitions.insert((block, variable), value);
+        self.fill_param(block, variable, index);
         value
     }
 

@@ -91,6 +91,8 @@ pub struct BlockData {
     pub terminator: Terminator,
     /// The span of the terminator.
     pub span: Span,
+    /// Rarely run: it is laid out behind all others.
+    pub cold: bool,
 }
 
 #[derive(Clone, Debug)]

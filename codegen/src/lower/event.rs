@@ -51,7 +51,7 @@ impl Lowering<'_, '_> {
         let tails = self.tails(&record, args);
         let small = record.size + tails.len() as u32 * SMALL_STRING;
         let pointer = self.reserve(small);
-        let (good, lost, done) = (self.b.block(), self.b.block(), self.b.block());
+        let (good, lost, done) = (self.b.block(), self.b.cold_block(), self.b.block());
         self.b.branch(Cond::Ne, pointer, Operand::Imm(0), good, lost);
         self.b.switch_sealed(lost);
         self.count_lost();
@@ -61,7 +61,7 @@ impl Lowering<'_, '_> {
             let to = Address::own(pointer, 0);
             this.header(&to, id, Form::Small);
             this.fill(&record, args, &scalars, &to, exact);
-            let too_long = this.b.block();
+            let too_long = this.b.cold_block();
             for (index, tail) in tails.iter().enumerate() {
                 let room = to.plus(record.size + index as u32 * SMALL_STRING);
                 this.short_tail(tail, &room, too_long);
@@ -105,8 +105,9 @@ impl Lowering<'_, '_> {
     }
 
     fn header(&mut self, to: &Address, id: ActionId, form: Form) {
-        self.b.store(Size::W, to.base, to.offset, Operand::Imm(id.as_u32() as i32));
-        self.b.store(Size::W, to.base, to.offset + 4, Operand::Imm(form as i32));
+        // Both halves in one store: the action is the low one.
+        let header = self.b.iconst(i64::from(id.as_u32()) | i64::from(form as u32) << 32);
+        self.b.store(Size::D, to.base, to.offset, Operand::Value(header));
     }
 
     /// Writes the fields that are no tails.
@@ -203,7 +204,7 @@ impl Lowering<'_, '_> {
     fn wakeup_flags(&mut self) -> Value {
         let want = self.b.value(Op::GlobalAddr(globals::WANT_WAKEUP));
         let wanted = self.b.load(Size::W, false, want, 0);
-        let (clear, go_on) = (self.b.block(), self.b.block());
+        let (clear, go_on) = (self.b.cold_block(), self.b.block());
         self.b.branch(Cond::Ne, wanted, Operand::Imm(0), clear, go_on);
         self.b.switch_sealed(clear);
         self.b.store(Size::W, want, 0, Operand::Imm(0));
@@ -221,18 +222,21 @@ impl Lowering<'_, '_> {
     /// Sends the packed form. The fields are already in the reserved record, which is dropped.
     fn send_packed(&mut self, record: &Record, tails: &[Tail], reserved: Value, span: Span) {
         let room: u32 = tails.iter().map(|tail| tail.capacity).sum();
-        let limit = (room + 1).next_power_of_two();
-        let slot =
-            self.b.slot(record.size + limit + tails.iter().map(|tail| tail.capacity).max().unwrap_or(0));
-        let scratch = self.slot_address(slot);
-        self.copy(&Address::own(reserved, 0), &scratch, record.size, record.size, span);
+        let most = tails.iter().map(|tail| tail.capacity).max().unwrap_or(0);
+        let slot = self.b.slot(record.size + room + most);
+        // The record is given back before scratch memory is asked for, which may fail.
+        let fields = self.b.slot(record.size);
+        let fields = self.slot_address(fields);
+        self.copy(&Address::own(reserved, 0), &fields, record.size, record.size, span);
         self.b.call(Helper::RingbufDiscard, &[Operand::Value(reserved), Operand::Imm(BPF_RB_NO_WAKEUP)]);
+        let scratch = self.slot_address(slot);
+        self.copy(&fields, &scratch, record.size, record.size, span);
         self.b.store(Size::W, scratch.base, scratch.offset + 4, Operand::Imm(Form::Packed as i32));
         let mut used = self.b.iconst(0);
         for tail in tails {
             let start = self.pointer(&scratch.plus(record.size));
-            // The mask shows the verifier that the text stays inside the scratch memory.
-            let bounded = self.b.binary(AluOp::And, used, Operand::Imm(limit as i32 - 1));
+            // The bound shows the verifier that the text stays inside the scratch memory.
+            let bounded = self.at_most(used, room);
             let at = self.b.add(start, Operand::Value(bounded));
             let length = self.read_text_into(&tail.from, &Address::own(at, 0), tail.limit, tail.span);
             let result = self.b.variable();
@@ -248,7 +252,7 @@ impl Lowering<'_, '_> {
             self.b.store(Size::W, scratch.base, scratch.offset + tail.field as i32, Operand::Value(length));
             used = self.b.add(bounded, Operand::Value(length));
         }
-        let size = self.b.binary(AluOp::And, used, Operand::Imm(limit as i32 - 1));
+        let size = self.at_most(used, room);
         let size = self.b.add(size, Operand::Imm(record.size as i32));
         self.output(&scratch, size);
     }
@@ -261,7 +265,7 @@ impl Lowering<'_, '_> {
         let args =
             [Operand::Value(ring), Operand::Value(pointer), Operand::Value(size), Operand::Value(flags)];
         let result = self.b.call(Helper::RingbufOutput, &args);
-        let (lost, done) = (self.b.block(), self.b.block());
+        let (lost, done) = (self.b.cold_block(), self.b.block());
         self.b.branch(Cond::Ne, result, Operand::Imm(0), lost, done);
         self.b.switch_sealed(lost);
         self.count_lost();
@@ -284,7 +288,7 @@ impl Lowering<'_, '_> {
             Helper::RingbufOutput,
             &[Operand::Value(ring), Operand::Value(pointer), size, Operand::Value(flags)],
         );
-        let (full, done) = (self.b.block(), self.b.block());
+        let (full, done) = (self.b.cold_block(), self.b.block());
         self.b.branch(Cond::Ne, result, Operand::Imm(0), full, done);
         self.b.switch_sealed(full);
         let ring = self.ring();
@@ -338,8 +342,8 @@ impl Lowering<'_, '_> {
         }))
         .max()
         .unwrap_or(0);
-        let limit = (words * capacity + 1).next_power_of_two();
-        let slot = self.b.slot(record.size + limit + capacity);
+        let room = words * capacity;
+        let slot = self.b.slot(record.size + room + capacity);
         let scratch = self.slot_address(slot);
         self.clear(&scratch, record.size);
         self.header(&scratch, id, Form::Packed);
@@ -355,7 +359,7 @@ impl Lowering<'_, '_> {
             self.b.branch(Cond::Eq, word, Operand::Imm(0), complete, more);
             self.b.switch_sealed(more);
             let so_far = self.b.get(used);
-            let bounded = self.b.binary(AluOp::And, so_far, Operand::Imm(limit as i32 - 1));
+            let bounded = self.at_most(so_far, room);
             let to = self.b.add(start, Operand::Value(bounded));
             let from = Address { memory, base: word, offset: 0, field: None };
             let most = self.b.iconst(i64::from(capacity));
@@ -370,7 +374,7 @@ impl Lowering<'_, '_> {
         self.b.jump(complete, &[]);
         self.b.switch_sealed(complete);
         let used = self.b.get(used);
-        let size = self.b.binary(AluOp::And, used, Operand::Imm(limit as i32 - 1));
+        let size = self.at_most(used, room);
         let size = self.b.add(size, Operand::Imm(record.size as i32));
         self.output(&scratch, size);
     }

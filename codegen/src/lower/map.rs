@@ -105,7 +105,7 @@ impl Lowering<'_, '_> {
         let (there, done) = (self.b.block(), self.b.block());
         let pointer = self.b.param(there);
         let first = self.lookup(key);
-        let (hit, miss) = (self.b.block(), self.b.block());
+        let (hit, miss) = (self.b.block(), self.b.cold_block());
         self.b.branch(Cond::Ne, first, Operand::Imm(0), hit, miss);
         self.b.switch_sealed(hit);
         self.b.jump(there, &[first]);

@@ -88,7 +88,8 @@ impl Lowering<'_, '_> {
     /// A member of the structure at `address`.
     pub(super) fn member(&mut self, address: &Address, path: &FieldPath) -> Address {
         let (root, _) = path.steps[0];
-        let relocated = super::is_kernel(&self.structs().structs[root])
+        let relocated = self.shared.target.relocate
+            && super::is_kernel(&self.structs().structs[root])
             && matches!(address.memory, Memory::Kernel | Memory::User);
         if !relocated {
             return self.flat(address).plus(path.offset);

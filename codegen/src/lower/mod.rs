@@ -328,7 +328,7 @@ impl<'a, 'p> Lowering<'a, 'p> {
         site: (SiteKind, Span),
         error: Option<Value>,
     ) {
-        let (cold, go_on) = (self.b.block(), self.b.block());
+        let (cold, go_on) = (self.b.cold_block(), self.b.block());
         self.b.branch(cond, left, right, cold, go_on);
         self.b.switch_sealed(cold);
         self.count_site(site.0, site.1, error);

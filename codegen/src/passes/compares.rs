@@ -25,6 +25,7 @@ pub fn expand_compares(function: &mut Function) {
                 insts: rest,
                 terminator: ending,
                 span,
+                cold: function.blocks[here].cold,
             });
             function.values[result] = Def::Param(after, 0);
             let mut number = |number: i64| -> Value {

@@ -73,7 +73,8 @@ impl Flow {
         dominator
     }
 
-    fn meet(&self, dominator: &SecondaryMap<Block, Option<Block>>, mut a: Block, mut b: Block) -> Block {
+    /// The nearest block that dominates both.
+    pub fn meet(&self, dominator: &SecondaryMap<Block, Option<Block>>, mut a: Block, mut b: Block) -> Block {
         while a != b {
             let (further, other) =
                 if self.position[a] > self.position[b] { (&mut a, b) } else { (&mut b, a) };

@@ -3,30 +3,33 @@
 //! Slots that are never needed at the same time share bytes. A slot is needed from the first to the last instruction
 //! that mentions it, in the order of blocks, and through the whole of a loop that it reaches into or out of.
 //!
-//! Scratch memory is the only element of a per-CPU array map that belongs to the program; its address is looked up at the
-//! start. Programs of the kinds that we make do not run twice at once on a CPU.
+//! Scratch memory is the only element of a per-CPU array map that belongs to the program. Programs of the kinds that we make do not run twice at once on a CPU.
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 use super::dominance::Flow;
 use crate::insn::{AluOp, Cond, Helper, Size};
 use crate::ir::{
-    BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Slot, SlotData, Terminator, Value,
+    Block, BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Slot, SlotData, Terminator, Value,
 };
 use crate::object::{MapDef, MapKind, MapRef};
 
 /// Slots of more bytes are not even tried in the frame.
 const LARGE: u32 = 128;
 
+/// The largest value of a per-CPU array (`PCPU_MIN_UNIT_SIZE`).
+const LARGEST_SCRATCH: u32 = 32 << 10;
+
 /// Where each slot of the frame lies: the distance of its first byte below the frame's top.
 pub type Frame = SecondaryMap<Slot, u32>;
 
-/// Places all slots, with at most `budget` bytes of the stack. Returns the frame and its size.
+/// Places all slots, with at most `budget` bytes of the stack. Returns the frame and its size; nothing where the program
+/// needs more scratch memory than there can be.
 pub fn place_slots(
     function: &mut Function,
     maps: &mut PrimaryMap<MapRef, MapDef>,
     budget: u32,
-) -> (Frame, u32) {
+) -> Option<(Frame, u32)> {
     let ranges = ranges(function);
     let used: Vec<Slot> = function.slots.keys().filter(|slot| ranges[*slot].is_some()).collect();
     let (mut small, mut large): (Vec<Slot>, Vec<Slot>) =
@@ -37,17 +40,20 @@ pub fn place_slots(
         let (offsets, size) = pack(function, &ranges, &small);
         if size <= room || small.is_empty() {
             let (in_scratch, scratch_size) = pack(function, &ranges, &large);
+            if scratch_size > LARGEST_SCRATCH {
+                return None;
+            }
             let mut frame = Frame::new();
             for (slot, offset) in offsets {
                 // Counted from the top, where the first byte of a slot lies deepest.
                 frame[slot] = offset + function.slots[slot].size;
             }
             if large.is_empty() {
-                return (frame, size);
+                return Some((frame, size));
             }
             let key_slot = add_scratch(function, maps, &in_scratch, scratch_size);
             frame[key_slot] = size + key;
-            return (frame, size + key);
+            return Some((frame, size + key));
         }
         // The largest of the small ones goes.
         if let Some(index) = (0..small.len()).max_by_key(|index| function.slots[small[*index]].size) {
@@ -92,7 +98,7 @@ fn ranges(function: &Function) -> SecondaryMap<Slot, Range> {
         }
     }
     let mut ranges: SecondaryMap<Slot, Range> = SecondaryMap::new();
-    let mut starts: SecondaryMap<crate::ir::Block, (u32, u32)> = SecondaryMap::new();
+    let mut starts: SecondaryMap<Block, (u32, u32)> = SecondaryMap::new();
     let mut at = 0;
     for &block in &flow.order {
         let start = at;
@@ -182,8 +188,11 @@ fn pack(function: &Function, ranges: &SecondaryMap<Slot, Range>, slots: &[Slot])
     (placed, whole)
 }
 
-/// Looks the scratch memory up at the start, and makes the addresses of slots in it relative to that. Returns the slot of
-/// the look-up's key.
+/// Looks the scratch memory up, and makes the addresses of slots in it relative to that. Returns the slot of the look-up's
+/// key.
+///
+/// The look-up stands where all ways to a use come through, as late as can be: most runs of a program may need no scratch
+/// memory. Where it fails the program ends, so it stands where no record of the ring is held.
 fn add_scratch(
     function: &mut Function,
     maps: &mut PrimaryMap<MapRef, MapDef>,
@@ -198,27 +207,33 @@ fn add_scratch(
         max_entries: 1,
     });
     let key = function.slots.push(SlotData { size: 8, align: 8 });
-    let entry = function.entry;
-    let span = function.span;
-    let body = {
-        let data = &mut function.blocks[entry];
-        let insts = std::mem::take(&mut data.insts);
-        let terminator = std::mem::replace(&mut data.terminator, Terminator::Return(Operand::Imm(0)));
-        let span = data.span;
-        function.blocks.push(BlockData { params: Vec::new(), insts, terminator, span })
-    };
+    let (block, index) = place_of_lookup(function, offsets);
+    let span =
+        function.blocks[block].insts.get(index).map_or(function.span, |inst| function.insts[*inst].span);
+    let rest = function.blocks[block].insts.split_off(index);
+    let ending =
+        std::mem::replace(&mut function.blocks[block].terminator, Terminator::Return(Operand::Imm(0)));
+    let (ending_span, cold) = (function.blocks[block].span, function.blocks[block].cold);
+    let body = function.blocks.push(BlockData {
+        params: Vec::new(),
+        insts: rest,
+        terminator: ending,
+        span: ending_span,
+        cold,
+    });
     let out = function.blocks.push(BlockData {
         params: Vec::new(),
         insts: Vec::new(),
         terminator: Terminator::Return(Operand::Imm(0)),
         span,
+        cold: true,
     });
     let mut push = |op: Op| -> Value {
         let inst: Inst = function.insts.next_key();
         let value = function.values.push(Def::Inst(inst));
         let result = op.has_result().then_some(value);
         function.insts.push(InstData { op, result, span });
-        function.blocks[entry].insts.push(inst);
+        function.blocks[block].insts.push(inst);
         value
     };
     let address = push(Op::SlotAddr(key, 0));
@@ -226,13 +241,14 @@ fn add_scratch(
     let map = push(Op::MapRef(map));
     let scratch = push(Op::Call(Helper::MapLookupElem, vec![Operand::Value(map), Operand::Value(address)]));
     let to = |block| Jump { block, args: Vec::new() };
-    function.blocks[entry].terminator = Terminator::Branch {
+    function.blocks[block].terminator = Terminator::Branch {
         cond: Cond::Ne,
         left: scratch,
         right: Operand::Imm(0),
         then: to(body),
         otherwise: to(out),
     };
+    function.blocks[block].span = span;
     for inst in function.insts.values_mut() {
         if let Op::SlotAddr(slot, offset) = inst.op
             && let Some((_, start)) = offsets.iter().find(|(other, _)| *other == slot)
@@ -241,4 +257,71 @@ fn add_scratch(
         }
     }
     key
+}
+
+/// Where the look-up stands: a block, and the index of the instruction that it comes before.
+fn place_of_lookup(function: &Function, offsets: &[(Slot, u32)]) -> (Block, usize) {
+    let flow = Flow::of(function);
+    let dominators = flow.dominators();
+    let uses_scratch = |inst: &Inst| match function.insts[*inst].op {
+        Op::SlotAddr(slot, _) => offsets.iter().any(|(other, _)| *other == slot),
+        _ => false,
+    };
+    let users =
+        flow.order.iter().copied().filter(|block| function.blocks[*block].insts.iter().any(uses_scratch));
+    let Some(mut block) = users.reduce(|a, b| flow.meet(&dominators, a, b)) else {
+        return (function.entry, 0);
+    };
+    let held = records_held(function, &flow);
+    let in_loop = |block: Block| {
+        flow.order.iter().any(|&from| {
+            let jumps = function.blocks[from].terminator.jumps();
+            jumps.into_iter().any(|jump| {
+                flow.position[jump.block] <= flow.position[from]
+                    && flow.position[jump.block] <= flow.position[block]
+                    && flow.position[block] <= flow.position[from]
+            })
+        })
+    };
+    loop {
+        let insts = &function.blocks[block].insts;
+        let index = insts.iter().position(uses_scratch).unwrap_or(insts.len());
+        let holds = insts[..index].iter().fold(held[block], |held, inst| after(function, *inst, held));
+        if block == function.entry || !holds && !in_loop(block) {
+            return (block, if block == function.entry && holds { 0 } else { index });
+        }
+        match dominators[block] {
+            Some(up) => block = up,
+            None => return (function.entry, 0),
+        }
+    }
+}
+
+/// Whether a record of the ring may be held at the start of each block.
+fn records_held(function: &Function, flow: &Flow) -> SecondaryMap<Block, bool> {
+    let mut held: SecondaryMap<Block, bool> = SecondaryMap::new();
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for &block in &flow.order {
+            let insts = &function.blocks[block].insts;
+            let holds = insts.iter().fold(held[block], |held, inst| after(function, *inst, held));
+            for jump in function.blocks[block].terminator.jumps() {
+                if holds && !held[jump.block] {
+                    held[jump.block] = true;
+                    changed = true;
+                }
+            }
+        }
+    }
+    held
+}
+
+/// Whether a record is held after an instruction.
+fn after(function: &Function, inst: Inst, held: bool) -> bool {
+    match function.insts[inst].op {
+        Op::Call(Helper::RingbufReserve, _) => true,
+        Op::Call(Helper::RingbufSubmit | Helper::RingbufDiscard, _) => false,
+        _ => held,
+    }
 }
