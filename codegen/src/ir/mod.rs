@@ -39,6 +39,7 @@ use crate::object::{Access, AccessId, Manifest, MapDef, MapRef};
 use crate::target::Target;
 
 pub mod builder;
+mod text;
 
 /// All programs of a script, and what they share.
 #[derive(Debug)]
