@@ -3,24 +3,41 @@
 use std::fs;
 use std::io::{self, Read};
 
+use rtscript_codegen::compile::{CompileError, compile};
+use rtscript_codegen::lower::lower;
+use rtscript_codegen::object::Object;
+use rtscript_codegen::target::Target;
 use rtscript_lang::check::{self, Checked, check};
+use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::Provider;
 use rtscript_lang::syntax::ast;
 use rtscript_lang::syntax::parse;
 use rtscript_lang::syntax::source::Sources;
 
-use crate::cli::{CommandLine, Script, Stage};
+use crate::cli::{self, CommandLine, Script, Stage};
 use crate::kernel::{RunningKernel, check_privileges};
 use crate::list::list_targets;
+use crate::load::{LoadError, load};
+use crate::output::{Buffering, Format, Printer, Writer};
 use crate::providers::PROVIDERS;
-use crate::report::{Failure, warn};
+use crate::report::{Failure, Problem, warn};
+use crate::session::child::{Child, split_words};
+use crate::session::{Session, Settings};
 
 /// Compiles a script for this kernel, attaches it, and runs it until it exits. Returns the exit code.
 pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Result<u8, Failure> {
     check_privileges().map_err(|missing| Failure::line(missing.to_string()))?;
     let (script, sources) = parsed(script)?;
-    let _program = checked(&script, kernel, line, None, &sources)?;
-    Err(Failure::line("scripts cannot be run yet"))
+    let child = line.command.as_deref().map(start).transpose()?;
+    let checked = checked(&script, kernel, line, child.as_ref().map(Child::pid), &sources)?;
+    let target = Target::running(kernel.features(), line.report_failures);
+    let module = lower(&checked.program, target);
+    let object = compile(module, sources).map_err(too_large)?;
+    let loaded = load(&object, line.verbose).map_err(|error| refused(error, &object, line))?;
+    let manifest = &object.manifest;
+    let mut printer = Printer::new(manifest, &object.sources, writer(line)?, format(line), line.quiet);
+    let session = Session::new(&object, &loaded, kernel, settings(line), child, &mut printer);
+    session.map_err(|error| Failure::line(format!("cannot share memory with the programs: {error}")))?.run()
 }
 
 /// Shows or saves what the compiler has at a stage.
@@ -38,7 +55,22 @@ pub fn emit(
     if stage == Stage::Types {
         return save(checked.program.to_string().as_bytes(), line);
     }
-    Err(Failure::line("this stage cannot be shown yet"))
+    let target = match stage {
+        // Whoever loads it may know no kfunc.
+        Stage::Object => Target::portable(),
+        Stage::Ast | Stage::Types | Stage::Ir | Stage::Asm => {
+            Target::running(kernel.features(), line.report_failures)
+        }
+    };
+    let module = lower(&checked.program, target);
+    if stage == Stage::Ir {
+        return Err(Failure::line("this stage cannot be shown yet"));
+    }
+    let object = compile(module, sources).map_err(too_large)?;
+    if stage == Stage::Asm {
+        return save(assembly(&object).as_bytes(), line);
+    }
+    Err(Failure::line("objects cannot be saved yet"))
 }
 
 /// Lists what a script attaches to.
@@ -84,6 +116,87 @@ fn checked(
         }
     }
     Ok(checked)
+}
+
+/// Starts the command of `-c`, which waits until it is let go.
+fn start(command: &str) -> Result<Child, Failure> {
+    let words = split_words(command).map_err(|why| Failure::line(format!("the command of -c: {why}")))?;
+    Child::prepare(&words).map_err(|error| Failure::line(format!("cannot execute {command}: {error}")))
+}
+
+fn too_large(error: CompileError) -> Failure {
+    Failure::line(error.to_string())
+}
+
+/// With `-v` the verifier's log follows.
+fn refused(error: LoadError, object: &Object, line: &CommandLine) -> Failure {
+    let log =
+        error.log().filter(|_| line.verbose).map(|log| Problem::Line(format!("the verifier says:\n{log}")));
+    let mut failure = Failure::refused(error, &object.sources);
+    failure.problems.extend(log);
+    failure
+}
+
+fn writer(line: &CommandLine) -> Result<Writer, Failure> {
+    let buffering = match line.buffering {
+        cli::Buffering::None => Buffering::None,
+        cli::Buffering::Line => Buffering::Line,
+        cli::Buffering::Full => Buffering::Full,
+    };
+    match &line.output {
+        Some(path) => Writer::to_file(path, buffering)
+            .map_err(|error| Failure::line(format!("cannot write {}: {error}", path.display()))),
+        None => Writer::to_stdout(buffering)
+            .map_err(|error| Failure::line(format!("cannot write to standard output: {error}"))),
+    }
+}
+
+fn format(line: &CommandLine) -> Format {
+    match line.format {
+        cli::Format::Text => Format::Text,
+        cli::Format::Json => Format::Json,
+    }
+}
+
+fn settings(line: &CommandLine) -> Settings {
+    Settings {
+        pid: line.pid,
+        dry_run: line.dry_run,
+        verbose: line.verbose,
+        warnings: !line.no_warnings,
+        report_failures: line.report_failures,
+        duration: line.duration,
+        max_events: line.max_events,
+    }
+}
+
+/// The instructions of every program, each with its number and, where it begins, the script's line.
+fn assembly(object: &Object) -> String {
+    use std::fmt::Write;
+
+    let mut out = String::new();
+    for (program, info) in object.programs.iter().zip(&object.manifest.programs) {
+        let names: Vec<&str> = info.targets.iter().map(|(target, _)| target.name.as_str()).collect();
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "{}: {}", program.name, names.join(", "));
+        let mut lines = program.lines.iter().peekable();
+        let mut last = None;
+        let mut slot = 0;
+        for (index, insn) in (0..).zip(&program.insns) {
+            if let Some(line) = lines.next_if(|line| line.insn <= index)
+                && let Some(source) = object.sources.find(line.span)
+            {
+                let (number, _) = source.line_col(line.span.start);
+                if last.replace(number) != Some(number) {
+                    let _ = writeln!(out, "; {}: {}", number, source.line(number).unwrap_or_default().trim());
+                }
+            }
+            let _ = writeln!(out, "{slot:5}: {insn}");
+            slot += insn.slots();
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// Writes to the file of `-o`, or to standard output.

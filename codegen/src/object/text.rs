@@ -30,7 +30,12 @@ impl Object {
                 let (number, _) = source.line_col(line.span.start);
                 if shown != Some((source.start, number)) {
                     shown = Some((source.start, number));
-                    writeln!(f, "; {}:{number} {}", source.name, source.line(number).unwrap_or_default().trim())?;
+                    writeln!(
+                        f,
+                        "; {}:{number} {}",
+                        source.name,
+                        source.line(number).unwrap_or_default().trim()
+                    )?;
                 }
             }
             write!(f, "{slot:5}: {insn}")?;
