@@ -6,7 +6,7 @@
 //! several predecessors, so that every edge has one place for its moves; no edge leads to the entry block.
 
 use crate::insn::{AluOp, Imm64, Insn, Operand, Reg};
-use cranelift_entity::{EntitySet, PrimaryMap, entity_impl};
+use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap, entity_impl};
 
 /// A virtual register: defined once, by an instruction or as a block's parameter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +86,42 @@ pub enum End<T> {
 pub struct Edge {
     pub to: Block,
     pub args: Vec<Value>,
+}
+
+impl<T: Copy> Code<T> {
+    /// Puts an empty block on every edge from a block with several successors to one with several predecessors.
+    pub fn split_critical_edges(&mut self) {
+        let mut predecessors: SecondaryMap<Block, u32> = SecondaryMap::new();
+        for edge in self.blocks.values().flat_map(|block| block.end.edges()) {
+            predecessors[edge.to] += 1;
+        }
+        for block in self.blocks.keys().collect::<Vec<_>>() {
+            let mut end = self.blocks[block].end.clone();
+            let tag = *end.tag();
+            let mut split = |edge: &mut Edge| {
+                if predecessors[edge.to] > 1 {
+                    let end = End::Goto(edge.clone(), tag);
+                    let to = self.blocks.push(BlockData { params: Vec::new(), insts: Vec::new(), end });
+                    if self.cold.contains(edge.to) || self.cold.contains(block) {
+                        self.cold.insert(to);
+                    }
+                    *edge = Edge { to, args: Vec::new() };
+                }
+            };
+            match &mut end {
+                End::Branch { then, otherwise, .. } => {
+                    split(then);
+                    split(otherwise);
+                }
+                End::MayGoto { next, exhausted, .. } => {
+                    split(next);
+                    split(exhausted);
+                }
+                End::Goto(..) | End::Return(..) => {}
+            }
+            self.blocks[block].end = end;
+        }
+    }
 }
 
 impl<T> End<T> {

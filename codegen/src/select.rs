@@ -73,7 +73,7 @@ pub fn select(
     for &block in &flow.order {
         select.block(block);
     }
-    split_critical_edges(&mut select.code);
+    select.code.split_critical_edges();
     select.code
 }
 
@@ -366,42 +366,5 @@ fn narrow(size: Size) -> Option<crate::insn::Narrow> {
         Size::H => Some(crate::insn::Narrow::S16),
         Size::W => Some(crate::insn::Narrow::S32),
         Size::D => None,
-    }
-}
-
-/// Puts an empty block on every edge from a block with several successors to one with several predecessors.
-fn split_critical_edges(code: &mut Code<Tag>) {
-    let mut predecessors: SecondaryMap<machine::Block, u32> = SecondaryMap::new();
-    for block in code.blocks.values() {
-        for edge in block.end.edges() {
-            predecessors[edge.to] += 1;
-        }
-    }
-    for block in code.blocks.keys().collect::<Vec<_>>() {
-        let tag = *code.blocks[block].end.tag();
-        let mut end = code.blocks[block].end.clone();
-        let mut split = |edge: &mut Edge| {
-            if predecessors[edge.to] > 1 {
-                let target = edge.clone();
-                let middle = BlockData { params: Vec::new(), insts: Vec::new(), end: End::Goto(target, tag) };
-                let middle = code.blocks.push(middle);
-                if code.cold.contains(edge.to) || code.cold.contains(block) {
-                    code.cold.insert(middle);
-                }
-                *edge = Edge { to: middle, args: Vec::new() };
-            }
-        };
-        match &mut end {
-            End::Branch { then, otherwise, .. } => {
-                split(then);
-                split(otherwise);
-            }
-            End::MayGoto { next, exhausted, .. } => {
-                split(next);
-                split(exhausted);
-            }
-            End::Goto(..) | End::Return(..) => {}
-        }
-        code.blocks[block].end = end;
     }
 }

@@ -6,7 +6,7 @@
 
 use super::{Allocation, Move, Place, Source, Step};
 use crate::insn::Reg;
-use crate::machine::{Block, Code, End, Op, Value};
+use crate::machine::{Block, Code, Edge, End, Op, Value};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 
@@ -18,13 +18,14 @@ pub fn check<T>(code: &Code<T>, allocation: &Allocation) -> Result<(), String> {
     let params = code.blocks[code.entry].params.iter().enumerate();
     let start = params.map(|(i, p)| (Place::Reg(Reg::argument(i)), BTreeSet::from([*p]))).collect();
     entry.insert(code.entry, start);
+    let aliases = aliases(code, allocation);
     let mut changed = true;
     // Sets only shrink, so this ends; the last round looks at the final ones.
     while changed {
         changed = false;
         for &block in &allocation.order {
             let Some(state) = entry.get(&block) else { continue };
-            let Ok(exit) = walk(code, allocation, block, state.clone()) else { continue };
+            let Ok(exit) = walk(code, allocation, &aliases, block, state.clone()) else { continue };
             for edge in code.blocks[block].end.edges() {
                 let params = &code.blocks[edge.to].params;
                 let mut state = exit.clone();
@@ -59,18 +60,42 @@ pub fn check<T>(code: &Code<T>, allocation: &Allocation) -> Result<(), String> {
     }
     for &block in &allocation.order {
         let state = entry.get(&block).ok_or_else(|| format!("{block} is never entered"))?;
-        walk(code, allocation, block, state.clone())?;
+        walk(code, allocation, &aliases, block, state.clone())?;
     }
     Ok(())
 }
 
+/// The parameters that are just other names: of blocks that are entered by one edge, with its arguments.
+fn aliases<T>(code: &Code<T>, allocation: &Allocation) -> FxHashMap<Value, Vec<Value>> {
+    let mut edges: FxHashMap<Block, Vec<&Edge>> = FxHashMap::default();
+    for &block in &allocation.order {
+        for edge in code.blocks[block].end.edges() {
+            edges.entry(edge.to).or_default().push(edge);
+        }
+    }
+    let mut aliases: FxHashMap<Value, Vec<Value>> = FxHashMap::default();
+    for (block, edges) in edges {
+        let [edge] = edges[..] else { continue };
+        for (arg, param) in edge.args.iter().zip(&code.blocks[block].params) {
+            aliases.entry(*arg).or_default().push(*param);
+        }
+    }
+    aliases
+}
+
 /// The state at the block's end, or what is wrong on the way.
-fn walk<T>(code: &Code<T>, allocation: &Allocation, block: Block, mut state: State) -> Result<State, String> {
+fn walk<T>(
+    code: &Code<T>,
+    allocation: &Allocation,
+    aliases: &FxHashMap<Value, Vec<Value>>,
+    block: Block,
+    mut state: State,
+) -> Result<State, String> {
     let data = &code.blocks[block];
     let mut expected = 0;
     for step in &allocation.steps[block] {
         match step {
-            Step::Move(m) => apply(code, m, &mut state).map_err(|e| format!("{block}: {e}"))?,
+            Step::Move(m) => apply(code, aliases, m, &mut state).map_err(|e| format!("{block}: {e}"))?,
             Step::Inst { index, def, uses } => {
                 let here = format!("{block}, instruction {index}");
                 if *index != expected {
@@ -130,7 +155,12 @@ fn holds(state: &State, values: &[Value], regs: &[Reg]) -> Result<(), String> {
     Ok(())
 }
 
-fn apply<T>(code: &Code<T>, m: &Move, state: &mut State) -> Result<(), String> {
+fn apply<T>(
+    code: &Code<T>,
+    aliases: &FxHashMap<Value, Vec<Value>>,
+    m: &Move,
+    state: &mut State,
+) -> Result<(), String> {
     let to_memory = !matches!(m.to, Place::Reg(_));
     let held = match m.from {
         Source::At(from) if to_memory && !matches!(from, Place::Reg(_)) => {
@@ -142,7 +172,8 @@ fn apply<T>(code: &Code<T>, m: &Move, state: &mut State) -> Result<(), String> {
             if to_memory && Op::small_constant(&repeat.op).is_none() {
                 return Err(format!("{} stored without a register", m.what));
             }
-            BTreeSet::from([m.what])
+            let others = aliases.get(&m.what).into_iter().flatten();
+            others.chain([&m.what]).copied().collect()
         }
     };
     state.insert(m.to, held);

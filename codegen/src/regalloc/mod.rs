@@ -13,6 +13,8 @@ pub mod check;
 mod live;
 mod moves;
 mod spill;
+#[cfg(test)]
+mod tests;
 
 use crate::insn::Reg;
 use crate::machine::{Block, Code, Value};
