@@ -151,6 +151,7 @@ impl Lowering<'_, '_> {
         let whole = self.b.constant(tail.limit).is_some_and(|limit| limit >= i64::from(SMALL_STRING));
         let direct = matches!(self.shared.target.read, ReadForm::Cast { .. })
             && tail.from.memory == Memory::Kernel
+            && !self.known.in_context.contains(&tail.from.base)
             && whole;
         if direct {
             return self.short_tail_by_words(tail, to, too_long);

@@ -484,6 +484,7 @@ impl Lowering<'_, '_> {
                 let base = self.b.add(context, Operand::Value(distance));
                 let base = self.b.add(base, Operand::Imm(from));
                 self.trust(base);
+                self.known.in_context.insert(base);
                 Address { memory: Memory::Kernel, base, offset: 0, field: None }
             }
             Place::Bytes(offset) | Place::Word(offset) => {

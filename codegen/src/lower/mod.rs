@@ -250,6 +250,8 @@ struct Loop {
 struct Known {
     /// Pointers that were tested for lying in kernel memory.
     tested: FxHashSet<Value>,
+    /// Addresses inside the context: pointers to the verifier, which allows no masks on them.
+    in_context: FxHashSet<Value>,
     current_task: Option<Value>,
     pid_tgid: Option<Value>,
     uid_gid: Option<Value>,
