@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::{self, Read};
 
-use rtscript_codegen::compile::{CompileError, compile};
+use rtscript_codegen::compile::{CompileError, compile, optimize};
+use rtscript_codegen::ir::Module;
 use rtscript_codegen::lower::lower;
 use rtscript_codegen::object::Object;
 use rtscript_codegen::target::Target;
@@ -62,13 +63,15 @@ pub fn emit(
             Target::running(kernel.features(), line.report_failures)
         }
     };
-    let module = lower(&checked.program, target);
+    let mut module = lower(&checked.program, target);
     if stage == Stage::Ir {
-        return Err(Failure::line("this stage cannot be shown yet"));
+        let mut functions = std::mem::take(&mut module.functions);
+        functions.iter_mut().for_each(|function| optimize(function, &module));
+        return save(Module { functions, ..module }.to_string().as_bytes(), line);
     }
     let object = compile(module, sources).map_err(too_large)?;
     if stage == Stage::Asm {
-        return save(assembly(&object).as_bytes(), line);
+        return save(object.to_string().as_bytes(), line);
     }
     Err(Failure::line("objects cannot be saved yet"))
 }
@@ -168,35 +171,6 @@ fn settings(line: &CommandLine) -> Settings {
         duration: line.duration,
         max_events: line.max_events,
     }
-}
-
-/// The instructions of every program, each with its number and, where it begins, the script's line.
-fn assembly(object: &Object) -> String {
-    use std::fmt::Write;
-
-    let mut out = String::new();
-    for (program, info) in object.programs.iter().zip(&object.manifest.programs) {
-        let names: Vec<&str> = info.targets.iter().map(|(target, _)| target.name.as_str()).collect();
-        // Writing to a string does not fail.
-        let _ = writeln!(out, "{}: {}", program.name, names.join(", "));
-        let mut lines = program.lines.iter().peekable();
-        let mut last = None;
-        let mut slot = 0;
-        for (index, insn) in (0..).zip(&program.insns) {
-            if let Some(line) = lines.next_if(|line| line.insn <= index)
-                && let Some(source) = object.sources.find(line.span)
-            {
-                let (number, _) = source.line_col(line.span.start);
-                if last.replace(number) != Some(number) {
-                    let _ = writeln!(out, "; {}: {}", number, source.line(number).unwrap_or_default().trim());
-                }
-            }
-            let _ = writeln!(out, "{slot:5}: {insn}");
-            slot += insn.slots();
-        }
-        out.push('\n');
-    }
-    out
 }
 
 /// Writes to the file of `-o`, or to standard output.
