@@ -206,10 +206,12 @@ impl Diagnostic for SiteWarning {
             SiteKind::MapFull => {
                 Some(Box::new("give it more room: config = { max_map_keys = … }, or let @name = hash(…)"))
             }
-            SiteKind::ReadFailed if self.error != 0 => Some(Box::new(format!(
-                "the kernel said: {}",
-                io::Error::from_raw_os_error(self.error.saturating_abs())
-            ))),
+            SiteKind::ReadFailed if self.error == -libc::ERANGE => {
+                Some(Box::new("the address is not one of the kernel's memory"))
+            }
+            SiteKind::ReadFailed if self.error == -libc::EFAULT => {
+                Some(Box::new("there is no memory at that address, or it is not in RAM"))
+            }
             SiteKind::ReadFailed | SiteKind::DeleteMissing | SiteKind::DivideByZero | SiteKind::LoopCut => {
                 None
             }

@@ -23,6 +23,7 @@ mod writer;
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use rtscript_codegen::object::Manifest;
 use rtscript_lang::action::Action;
@@ -272,8 +273,11 @@ impl Output for Printer<'_> {
         self.writer.flush();
     }
 
-    fn close(&mut self) {
-        self.writer.close();
+    fn close(&mut self, patience: Option<Duration>) {
+        let dropped = self.writer.close(patience);
+        if dropped > 0 {
+            say(format_args!("rtscript: nobody reads the output: {dropped} bytes of it were dropped"));
+        }
     }
 
     fn watched(&self) -> Option<(BorrowedFd<'_>, bool)> {

@@ -78,9 +78,14 @@ impl Writer {
         }
     }
 
-    /// Writes everything, however long that takes.
-    pub fn close(&mut self) {
-        self.write(None);
+    /// Writes everything, however long that takes; or as long as something is taken within every `patience`. Returns
+    /// how many bytes were not taken.
+    pub fn close(&mut self, patience: Option<Duration>) -> usize {
+        self.write(patience);
+        let rest = self.buffer.len() - self.written;
+        self.buffer.clear();
+        self.written = 0;
+        rest
     }
 
     /// The descriptor, where its other side may go away; and whether it had no room.
@@ -163,7 +168,7 @@ mod tests {
             reader.read_to_end(&mut all).unwrap();
             all
         });
-        out.close();
+        assert_eq!(out.close(None), 0);
         assert!(out.broken().is_none());
         drop(out);
         assert!(thread.join().unwrap() == text);
@@ -178,8 +183,18 @@ mod tests {
         out.printed();
         assert_eq!(out.broken().map(io::Error::kind), Some(io::ErrorKind::BrokenPipe));
         out.buffer.extend_from_slice(b"text");
-        out.close();
+        out.close(None);
         assert!(out.buffer.is_empty());
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_does_not_get_the_rest() {
+        let (_reader, writer) = pipe().unwrap();
+        let mut out = Writer::new(writer.into(), Buffering::Line);
+        out.buffer.resize(1 << 20, b'x');
+        let dropped = out.close(Some(Duration::from_millis(1)));
+        assert!(dropped > 0 && dropped < 1 << 20);
+        assert!(out.buffer.is_empty() && out.broken().is_none());
     }
 
     #[test]

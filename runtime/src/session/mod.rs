@@ -44,6 +44,8 @@ const NOTIFY: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
 
 /// How often to see whether the script has ended while nobody reads its output.
 const RELUCTANT: Duration = Duration::from_millis(100);
+/// After a signal, how long to wait for somebody to read the output: a pipe that nobody reads must not keep the process.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait for an event that a program is still writing, after everything was detached.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -73,8 +75,8 @@ pub trait Output {
     /// What to watch for the other side's going away; and whether it must be writable before more can be printed.
     fn watched(&self) -> Option<(BorrowedFd<'_>, bool)>;
 
-    /// Hands on everything.
-    fn close(&mut self);
+    /// Hands on everything. With a patience, whoever does not read for so long does not get the rest.
+    fn close(&mut self, patience: Option<Duration>);
 
     /// Why nothing can be written any more.
     fn broken(&self) -> Option<&io::Error>;
@@ -167,16 +169,17 @@ impl<'a> Session<'a> {
         if self.settings.dry_run {
             let attached = self.attach()?;
             self.announce(attached);
-            self.out.close();
+            self.out.close(None);
             return Ok(0);
         }
         self.run_ours(Phase::Begin)?;
         let attached = if self.globals.is_exiting() { 0 } else { self.attach()? };
         self.announce(attached);
+        let mut signalled = false;
         if !self.globals.is_exiting() {
             let released = self.release_child()?;
             if released || attached > 0 {
-                self.follow(&signals)?;
+                signalled = self.follow(&signals)?;
             }
         }
         self.probes.detach();
@@ -189,7 +192,9 @@ impl<'a> Session<'a> {
         self.out.finish(&self.maps);
         self.tell_losses();
         self.tell_warnings();
-        self.out.close();
+        // From here on a signal ends the process at once.
+        drop(signals);
+        self.out.close(signalled.then_some(PATIENCE));
         match self.out.broken() {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(Failure::unwritten("the output", error))
@@ -228,8 +233,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Prints events until there is a reason to stop.
-    fn follow(&mut self, signals: &Signals) -> Result<(), Failure> {
+    /// Prints events until there is a reason to stop; true where that was a signal.
+    fn follow(&mut self, signals: &Signals) -> Result<bool, Failure> {
         let deadline = self.settings.duration.and_then(|duration| Instant::now().checked_add(duration));
         loop {
             // While nobody reads the output, events stay where they are; what does not fit there is counted.
@@ -239,7 +244,7 @@ impl<'a> Session<'a> {
             self.tell_warnings();
             let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
             if is_late || self.globals.is_exiting() || self.has_enough() || self.out.broken().is_some() {
-                return Ok(());
+                return Ok(false);
             }
             let mut polled = vec![readable(signals.as_fd())];
             polled.extend(self.child.as_ref().map(|child| readable(child.as_fd())));
@@ -257,8 +262,11 @@ impl<'a> Session<'a> {
                 .map_err(|error| Failure::line(format!("cannot wait for events: {error}")))?;
             let is_gone = |fd: &libc::pollfd| fd.revents & (libc::POLLERR | libc::POLLHUP) != 0;
             let child_ended = self.child.as_mut().is_some_and(|child| child.try_wait().is_some());
-            if signals.received() || child_ended || polled.last().is_some_and(is_gone) {
-                return Ok(());
+            if signals.received() {
+                return Ok(true);
+            }
+            if child_ended || polled.last().is_some_and(is_gone) {
+                return Ok(false);
             }
         }
     }
