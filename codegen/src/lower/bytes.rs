@@ -397,6 +397,7 @@ impl Lowering<'_, '_> {
         let index = self.b.variable();
         let zero = self.b.iconst(0);
         self.b.set(index, zero);
+        self.hide_constants(&[index]);
         let (head, inside, after) = (self.b.block(), self.b.block(), self.b.block());
         self.b.jump(head, &[]);
         self.b.switch(head);

@@ -1,10 +1,12 @@
 //! Statements and control flow.
 
+use rtscript_lang::record::globals;
 use rtscript_lang::typed::{Block, ExprKind, LocalId, Stmt, StmtKind};
 
 use super::{Loop, Lowering, Storage};
-use crate::insn::Cond;
-use crate::ir::{Operand, Value};
+use crate::insn::{AluOp, Cond, Size};
+use crate::ir::builder::Variable;
+use crate::ir::{Op, Operand, Value};
 use crate::object::SiteKind;
 
 /// Loops of at most so many rounds are walked by the kernel's verifier as they are.
@@ -93,6 +95,7 @@ impl Lowering<'_, '_> {
 
     fn while_loop(&mut self, cond: &rtscript_lang::typed::Expr, body: &Block) {
         let (head, inside, after) = (self.b.block(), self.b.block(), self.b.block());
+        self.hide_constants(&[]);
         self.b.jump(head, &[]);
         self.b.switch(head);
         self.branch_scope(|this| {
@@ -106,6 +109,28 @@ impl Lowering<'_, '_> {
         });
         self.b.seal(head);
         self.b.switch_sealed(after);
+    }
+
+    /// Makes the verifier forget what variables hold, before a loop. One that it knows to be 0 would make each round
+    /// a new state to it, to be walked on its own; of an unknown one the second round is like the first.
+    pub(super) fn hide_constants(&mut self, others: &[Variable]) {
+        if !self.shared.target.may_goto {
+            return;
+        }
+        let locals = self.locals.values().filter_map(|local| match local {
+            Some(Storage::Scalar(variable)) => Some(*variable),
+            Some(Storage::Bytes(_)) | None => None,
+        });
+        let variables: Vec<Variable> = locals.chain(others.iter().copied()).collect();
+        let zeros = self.b.value(Op::GlobalAddr(globals::ZEROS));
+        let zero = self.b.load(Size::D, false, zeros, 0);
+        for variable in variables {
+            let value = self.b.get(variable);
+            if self.b.constant(value).is_some() {
+                let hidden = self.b.binary(AluOp::Xor, value, Operand::Value(zero));
+                self.b.set(variable, hidden);
+            }
+        }
     }
 
     /// Lets the kernel end a loop that runs too long; that it did is counted.
@@ -133,12 +158,16 @@ impl Lowering<'_, '_> {
         let end = self.scalar(to);
         let counter = self.b.variable();
         self.b.set(counter, start);
+        let rounds = self.b.constant(start).zip(self.b.constant(end)).map(|(a, b)| b.saturating_sub(a));
+        let is_long = rounds.is_none_or(|rounds| rounds > SHORT_LOOP);
+        if is_long {
+            self.hide_constants(&[counter]);
+        }
         let (head, inside, next, after) = (self.b.block(), self.b.block(), self.b.block(), self.b.block());
         self.b.jump(head, &[]);
         self.b.switch(head);
-        let rounds: Option<i64> = self.b.constant(start).zip(self.b.constant(end)).map(|(a, b)| b - a);
         self.branch_scope(|this| {
-            if rounds.is_none_or(|rounds| rounds > SHORT_LOOP) {
+            if is_long {
                 this.bound_loop(after);
             }
             let here: Value = this.b.get(counter);
