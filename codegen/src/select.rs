@@ -9,10 +9,10 @@ use rtscript_lang::syntax::source::Span;
 use crate::insn::{AluOp, Imm64, Insn, Operand as Source, Reg, Size, Swap, Width};
 use crate::ir::{self, Function, Op, Operand, Shift, Terminator};
 use crate::machine::{self, BlockData, Code, Edge, End, Inst, Repeat};
-use crate::object::{Access, AccessId, FieldInfo, RelocationKind};
+use crate::object::{Access, AccessId, FieldInfo, Kfunc, RelocationKind};
 use crate::passes::dominance::Flow;
 use crate::passes::slots::Frame;
-use crate::target::{ReadForm, Target};
+use crate::target::Target;
 
 /// What an instruction carries to the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -292,13 +292,10 @@ impl Select<'_> {
                 self.push(Insn::Swap { kind: Swap::ToBe, bits: *bits, dst: Reg::R0 }, def, uses, tag);
             }
             Op::ReadonlyCast(pointer) => {
-                let kfunc = match self.target.read {
-                    ReadForm::Cast { kfunc } => kfunc as i32,
-                    ReadForm::Probe => 0,
-                };
                 let zero = self.constant(0, tag);
                 let uses = vec![self.value(*pointer), zero];
-                self.push(Insn::CallKfunc { btf_id: kfunc, module: 0 }, def, uses, tag);
+                let tag = Tag { relocation: Some(RelocationKind::Kfunc(Kfunc::ReadonlyCast)), ..tag };
+                self.push(Insn::CallKfunc { btf_id: 0, module: 0 }, def, uses, tag);
             }
             Op::Load { size, signed, base, displacement, field } => {
                 let mut uses = Vec::new();

@@ -19,8 +19,8 @@ pub struct Target {
 /// How kernel memory is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadForm {
-    /// Direct loads behind the kfunc `bpf_rdonly_cast`, whose BTF id this is (6.2 and later). About 1 ns a hop.
-    Cast { kfunc: u32 },
+    /// Direct loads behind the kfunc `bpf_rdonly_cast` (6.2 and later). About 1 ns a hop.
+    Cast,
     /// The helper `bpf_probe_read_kernel`: any kernel, 28 ns a read, and a failure can be told.
     Probe,
 }
@@ -28,10 +28,8 @@ pub enum ReadForm {
 impl Target {
     /// For programs that run at once on a kernel with these features.
     pub fn running(features: &Features, report_failures: bool) -> Target {
-        let read = match features.rdonly_cast {
-            Some(kfunc) if !report_failures => ReadForm::Cast { kfunc },
-            Some(_) | None => ReadForm::Probe,
-        };
+        let direct = features.rdonly_cast && !report_failures;
+        let read = if direct { ReadForm::Cast } else { ReadForm::Probe };
         Target {
             read,
             may_goto: features.may_goto,

@@ -70,8 +70,8 @@ pub enum FieldLocation {
 /// What a kernel's BPF offers, as far as the compiler chooses by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Features {
-    /// BTF id of the kfunc `bpf_rdonly_cast` (6.2 and later).
-    pub rdonly_cast: Option<u32>,
+    /// The kfunc `bpf_rdonly_cast` (6.2 and later). Its id is looked up when a program that calls it is loaded.
+    pub rdonly_cast: bool,
     /// The instruction `may_goto` (6.9 and later).
     pub may_goto: bool,
     /// The instructions of ISA v4: signed division, sign-extending loads and moves (6.6 and later).

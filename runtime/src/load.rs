@@ -13,7 +13,9 @@ use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type, bpf_pr
 use cranelift_entity::PrimaryMap;
 use miette::{Diagnostic, LabeledSpan};
 use rtscript_codegen::insn::{Imm64, Insn};
-use rtscript_codegen::object::{self, MapDef, MapKind, MapRef, Object, RelocationKind};
+use rtscript_codegen::object::{self, Kfunc, MapDef, MapKind, MapRef, Object, RelocationKind};
+use rtscript_lang::btf::Kind;
+use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::syntax::source::Span;
 
@@ -30,8 +32,9 @@ pub struct Loaded {
     pub maps: PrimaryMap<MapRef, Map>,
 }
 
-/// Loads an object. With `verbose` the programs keep the verifier's log.
-pub fn load(object: &Object, verbose: bool) -> Result<Loaded, LoadError> {
+/// Loads an object. With `verbose` the programs keep the verifier's log. The kernel is asked for the ids of its functions,
+/// where programs call them.
+pub fn load(object: &Object, kernel: &dyn Kernel, verbose: bool) -> Result<Loaded, LoadError> {
     let cpus = possible_cpus().map_err(|error| LoadError::NoMap { name: "cpus".to_owned(), error })?;
     let mut maps = PrimaryMap::with_capacity(object.maps.len());
     for def in object.maps.values() {
@@ -41,7 +44,7 @@ pub fn load(object: &Object, verbose: bool) -> Result<Loaded, LoadError> {
     let license = CString::new(object.manifest.config.license.as_str()).unwrap_or_else(|_| c"GPL".to_owned());
     let mut programs = Vec::with_capacity(object.programs.len());
     for (index, program) in object.programs.iter().enumerate() {
-        let insns = encode(program, object, &maps);
+        let insns = encode(program, object, &maps, kernel)?;
         let spec = ProgramSpec {
             license: &license,
             log_level: u32::from(verbose),
@@ -93,25 +96,48 @@ fn kind(kind: ProgramKind) -> bpf_prog_type {
 }
 
 /// The kernel's form of the instructions, with descriptors in the place of maps.
-fn encode(program: &object::Program, object: &Object, maps: &PrimaryMap<MapRef, Map>) -> Vec<u64> {
+fn encode(
+    program: &object::Program,
+    object: &Object,
+    maps: &PrimaryMap<MapRef, Map>,
+    kernel: &dyn Kernel,
+) -> Result<Vec<u64>, LoadError> {
     let fd = |map: MapRef| maps[map].as_fd().as_raw_fd();
     let mut bytes = Vec::with_capacity(program.insns.len() * 8);
     let mut relocations = program.relocations.iter().peekable();
+    let mut ids = [None; 1];
     for (index, insn) in (0..).zip(&program.insns) {
         let mut insn = *insn;
         while let Some(relocation) = relocations.next_if(|relocation| relocation.insn <= index) {
-            if let Insn::LdImm64 { imm, .. } = &mut insn {
-                *imm = match relocation.kind {
-                    RelocationKind::Map(map) => Imm64::MapFd(fd(map)),
-                    RelocationKind::Global(offset) => Imm64::MapValue { fd: fd(object.globals), offset },
-                    // Right for this kernel already.
-                    RelocationKind::Field(..) => *imm,
-                };
+            match (relocation.kind, &mut insn) {
+                (RelocationKind::Map(map), Insn::LdImm64 { imm, .. }) => *imm = Imm64::MapFd(fd(map)),
+                (RelocationKind::Global(offset), Insn::LdImm64 { imm, .. }) => {
+                    *imm = Imm64::MapValue { fd: fd(object.globals), offset };
+                }
+                (RelocationKind::Kfunc(kfunc), Insn::CallKfunc { btf_id, .. }) => {
+                    if ids[kfunc as usize].is_none() {
+                        ids[kfunc as usize] = Some(kfunc_id(kfunc, kernel)?);
+                    }
+                    *btf_id = ids[kfunc as usize].unwrap_or(0);
+                }
+                // A member's place is right for this kernel already; no other instruction has the others.
+                (
+                    RelocationKind::Field(..)
+                    | RelocationKind::Map(_)
+                    | RelocationKind::Global(_)
+                    | RelocationKind::Kfunc(_),
+                    _,
+                ) => {}
             }
         }
         insn.encode(&mut bytes);
     }
-    bytes.chunks_exact(8).filter_map(|slot| Some(u64::from_le_bytes(*slot.first_chunk()?))).collect()
+    Ok(bytes.chunks_exact(8).filter_map(|slot| Some(u64::from_le_bytes(*slot.first_chunk()?))).collect())
+}
+
+fn kfunc_id(kfunc: Kfunc, kernel: &dyn Kernel) -> Result<i32, LoadError> {
+    let found = kernel.btf().ok().and_then(|btf| btf.find(kfunc.name(), Kind::Func));
+    found.map(|id| id.0 as i32).ok_or(LoadError::NoFunction { name: kfunc.name() })
 }
 
 /// Why an object could not be loaded.
@@ -120,6 +146,10 @@ pub enum LoadError {
     NoMap {
         name: String,
         error: io::Error,
+    },
+    /// The kernel does not have a function that programs call, or no BTF that names it.
+    NoFunction {
+        name: &'static str,
     },
     /// Nothing was verified: this kernel does not let such programs be loaded.
     Forbidden {
@@ -144,7 +174,7 @@ impl LoadError {
     pub fn log(&self) -> Option<&str> {
         match self {
             LoadError::Refused { log, .. } => Some(log),
-            LoadError::NoMap { .. } | LoadError::Forbidden { .. } => None,
+            LoadError::NoMap { .. } | LoadError::NoFunction { .. } | LoadError::Forbidden { .. } => None,
         }
     }
 }
@@ -194,6 +224,9 @@ impl fmt::Display for LoadError {
             LoadError::NoMap { name, error } => {
                 write!(f, "the kernel does not create the map {name}: {error}")
             }
+            LoadError::NoFunction { name } => {
+                write!(f, "the kernel's BTF does not name its function `{name}`")
+            }
             LoadError::Forbidden { probe, error, .. } => {
                 write!(f, "the kernel does not let the program of {probe} be loaded: {error}")
             }
@@ -210,6 +243,7 @@ impl Diagnostic for LoadError {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(match self {
             LoadError::NoMap { .. } => "rt::no-map",
+            LoadError::NoFunction { .. } => "rt::no-function",
             LoadError::Forbidden { .. } => "rt::forbidden",
             LoadError::Refused { .. } => "rt::verifier",
         }))
@@ -217,7 +251,7 @@ impl Diagnostic for LoadError {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let (text, span) = match self {
-            LoadError::NoMap { .. } => return None,
+            LoadError::NoMap { .. } | LoadError::NoFunction { .. } => return None,
             LoadError::Forbidden { span, .. } => ("this probe", span),
             LoadError::Refused { span, .. } => ("the verifier stopped here", span),
         };
@@ -235,7 +269,7 @@ impl Diagnostic for LoadError {
             LoadError::Forbidden { error, .. } if errno(error) == Some(libc::EPERM) => Some(Box::new(
                 "this kernel forbids programs of this kind, although the process has the capabilities to trace",
             )),
-            LoadError::NoMap { .. } | LoadError::Forbidden { .. } => None,
+            LoadError::NoMap { .. } | LoadError::NoFunction { .. } | LoadError::Forbidden { .. } => None,
             LoadError::Refused { .. } => Some(Box::new(
                 "this is a fault of rtscript: please report it with the script; -v shows the log",
             )),

@@ -34,7 +34,7 @@ pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Res
     let target = Target::running(kernel.features(), line.report_failures);
     let module = lower(&checked.program, target);
     let object = compile(module, sources).map_err(too_large)?;
-    let loaded = load(&object, line.verbose).map_err(|error| refused(error, &object, line))?;
+    let loaded = load(&object, kernel, line.verbose).map_err(|error| refused(error, &object, line))?;
     let manifest = &object.manifest;
     let mut printer = Printer::new(manifest, &object.sources, writer(line)?, format(line), line.quiet);
     let session = Session::new(&object, &loaded, kernel, settings(line), child, &mut printer);

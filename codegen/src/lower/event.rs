@@ -149,7 +149,7 @@ impl Lowering<'_, '_> {
     /// Copies a string to the small form, or leaves for `too_long`.
     fn short_tail(&mut self, tail: &Tail, to: &Address, too_long: Block) {
         let whole = self.b.constant(tail.limit).is_some_and(|limit| limit >= i64::from(SMALL_STRING));
-        let direct = matches!(self.shared.target.read, ReadForm::Cast { .. })
+        let direct = matches!(self.shared.target.read, ReadForm::Cast)
             && tail.from.memory == Memory::Kernel
             && !self.known.in_context.contains(&tail.from.base)
             && whole;

@@ -160,7 +160,7 @@ impl Lowering<'_, '_> {
                 let at = self.flat(address);
                 self.load(size, signed, at.base, at.offset)
             }
-            (Memory::Kernel, ReadForm::Cast { .. }) => {
+            (Memory::Kernel, ReadForm::Cast) => {
                 self.test_kernel_pointer(address.base, span);
                 let cast = self.b.value(Op::ReadonlyCast(address.base));
                 let at = Address { base: cast, ..address.clone() };
@@ -248,7 +248,7 @@ impl Lowering<'_, '_> {
         let by_loads = bytes <= COPY_BY_LOADS
             && match from.memory {
                 Memory::Own | Memory::Context => true,
-                Memory::Kernel => matches!(self.shared.target.read, ReadForm::Cast { .. }),
+                Memory::Kernel => matches!(self.shared.target.read, ReadForm::Cast),
                 Memory::User => false,
             };
         if !by_loads {

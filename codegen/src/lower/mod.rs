@@ -31,7 +31,7 @@ mod text;
 
 /// Bytes of the ring buffer where the script does not say.
 const RING_SIZE: u32 = 4 << 20;
-/// Bytes of the ring for control events that found the main one full.
+/// Bytes of the ring for control events that found the main one full, and of a ring that has no others.
 const RESERVE_RING_SIZE: u32 = 64 << 10;
 const PAGE: u32 = 4096;
 
@@ -94,9 +94,12 @@ impl<'p> Shared<'p> {
             pages.clamp(1, 1 << 17).checked_next_power_of_two().map_or(RING_SIZE, |pages| pages * PAGE)
         });
         let sends = !program.actions.is_empty();
-        let main = sends.then(|| maps.push(ring("events", pages.unwrap_or(RING_SIZE))));
         let controls = program.actions.values().any(|action| action.is_control());
-        let reserve = controls.then(|| maps.push(ring("reserve", RESERVE_RING_SIZE)));
+        let floods = program.actions.values().any(|action| !action.is_control());
+        // Control events alone are few and small.
+        let size = if floods { pages.unwrap_or(RING_SIZE) } else { RESERVE_RING_SIZE };
+        let main = sends.then(|| maps.push(ring("events", size)));
+        let reserve = (controls && floods).then(|| maps.push(ring("reserve", RESERVE_RING_SIZE)));
         let task_struct = program.structs.structs.iter().find_map(|(id, def)| {
             (def.name == "task_struct" && def.fields.is_some() && is_kernel(def)).then_some(id)
         });

@@ -54,9 +54,26 @@ pub enum RelocationKind {
     Map(MapRef),
     /// `ld_imm64` of the address so many bytes into the globals.
     Global(u32),
+    /// The BTF id of a function of the kernel.
+    Kfunc(Kfunc),
     /// An immediate or an offset that depends on where a member lies. The instruction already has the value that is
     /// right for the kernel that it was compiled for.
     Field(AccessId, FieldInfo),
+}
+
+/// The functions of the kernel that programs call, besides helpers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kfunc {
+    ReadonlyCast,
+}
+
+impl Kfunc {
+    /// The kernel's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kfunc::ReadonlyCast => "bpf_rdonly_cast",
+        }
+    }
 }
 
 /// Which fact about a member; the kernel's `bpf_core_relo_kind` numbers.

@@ -42,6 +42,7 @@ impl Object {
             while let Some(relocation) = relocations.next_if(|relocation| relocation.insn as usize == index) {
                 match relocation.kind {
                     RelocationKind::Map(map) => write!(f, "  ; map {}", self.maps[map].name)?,
+                    RelocationKind::Kfunc(kfunc) => write!(f, "  ; {}", kfunc.name())?,
                     RelocationKind::Global(offset) => write!(f, "  ; globals+{offset}")?,
                     RelocationKind::Field(access, info) => {
                         let fact = match info {

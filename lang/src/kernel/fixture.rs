@@ -21,7 +21,7 @@ impl FixtureKernel {
     /// read, as it is without root. It has `bpf_rdonly_cast` if its BTF has.
     pub fn new(btf: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<FixtureKernel, BtfError> {
         let btf = Arc::new(Btf::parse(btf)?);
-        let rdonly_cast = btf.find("bpf_rdonly_cast", crate::btf::Kind::Func).map(|id| id.0);
+        let rdonly_cast = btf.find("bpf_rdonly_cast", crate::btf::Kind::Func).is_some();
         Ok(FixtureKernel {
             modules: vec!["vmlinux".to_owned()],
             btf: vec![btf],

@@ -3,6 +3,8 @@
 //! A release says at once what it has; a kernel that is older than a feature may have it all the same, ported
 //! back by its distribution, and is asked by loading a program of a few instructions.
 
+use std::path::Path;
+
 use aya_obj::generated::bpf_prog_type;
 use rtscript_codegen::insn::{AluOp, Insn, Narrow, Operand, Reg, Width};
 use rtscript_lang::btf::Kind;
@@ -16,10 +18,12 @@ const MAY_GOTO: Insn = Insn::MayGoto { offset: 0 };
 const SIGN_EXTEND: Insn = Insn::Movsx { width: Width::W64, from: Narrow::S8, dst: Reg::R0, src: Reg::R0 };
 
 pub fn find(kernel: &dyn Kernel) -> Features {
-    let rdonly_cast = kernel.btf().ok().and_then(|btf| btf.find("bpf_rdonly_cast", Kind::Func));
     let version = version();
+    // Where the release has it, types are not looked at before a program needs the function's id.
+    let has_types = || Path::new("/sys/kernel/btf/vmlinux").exists();
+    let in_btf = || kernel.btf().is_ok_and(|btf| btf.find("bpf_rdonly_cast", Kind::Func).is_some());
     Features {
-        rdonly_cast: rdonly_cast.map(|id| id.0),
+        rdonly_cast: version >= (6, 2) && has_types() || in_btf(),
         may_goto: version >= (6, 9) || loads(MAY_GOTO),
         isa_v4: version >= (6, 6) || loads(SIGN_EXTEND),
     }

@@ -45,7 +45,7 @@ fn bpf(kernel: &dyn Kernel) -> Section {
         lines: vec![
             ("btf", yes(kernel.btf().is_ok())),
             ("module btf", yes(kernel.modules().is_ok_and(|modules| modules.len() > 1))),
-            ("direct kernel reads (rdonly_cast)", yes(features.rdonly_cast.is_some())),
+            ("direct kernel reads (rdonly_cast)", yes(features.rdonly_cast)),
             ("may_goto", yes(features.may_goto)),
             ("instruction set v4", yes(features.isa_v4)),
         ],
