@@ -3,6 +3,7 @@
 use rtscript_lang::syntax::source::{Sources, Span};
 
 use crate::emit::{emit, frame_size};
+use crate::ir::verify::verify;
 use crate::ir::{Function, Module, Terminator};
 use crate::object::{Object, Program};
 use crate::passes::{clean, combine, compares, dead, number, slots};
@@ -38,17 +39,23 @@ pub fn compile(mut module: Module, sources: Sources) -> Result<Object, CompileEr
 
 /// The passes that make the IR small.
 pub fn optimize(function: &mut Function, module: &Module) {
+    verified(function, "lower");
     clean::clean(function);
+    verified(function, "clean");
     number::number_values(function);
+    verified(function, "number_values");
     combine::combine(function, &module.accesses);
+    verified(function, "combine");
     dead::remove_dead(function);
     clean::clean(function);
     dead::remove_dead(function);
+    verified(function, "remove_dead");
 }
 
 fn program(mut function: Function, module: &mut Module) -> Result<Program, CompileError> {
     optimize(&mut function, module);
     compares::expand_compares(&mut function);
+    verified(&function, "expand_compares");
     let loops = function.blocks.values().any(|block| matches!(block.terminator, Terminator::MayGoto { .. }));
     let stack = if loops { STACK - LOOP_COUNTER } else { STACK };
     // Values that find no register need room as well: how much is known only afterwards.
@@ -60,6 +67,10 @@ fn program(mut function: Function, module: &mut Module) -> Result<Program, Compi
         else {
             break;
         };
+        // Addresses in scratch memory are sums now.
+        combine::combine(&mut placed, &module.accesses);
+        dead::remove_dead(&mut placed);
+        verified(&placed, "place_slots");
         let code = select(&placed, &module.accesses, &module.target, &frame, size);
         let allocation = allocate(&code);
         if frame_size(&code, &allocation) > stack {
@@ -70,4 +81,10 @@ fn program(mut function: Function, module: &mut Module) -> Result<Program, Compi
         return Ok(emitted.into_program(function.name, function.program));
     }
     Err(CompileError::TooLarge { span: function.span })
+}
+
+fn verified(function: &Function, stage: &str) {
+    if cfg!(debug_assertions) {
+        verify(function, stage);
+    }
 }

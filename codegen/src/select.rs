@@ -218,22 +218,37 @@ impl Select<'_> {
         self.current.push(Inst { op: machine::Op::Insn(insn), def, uses, tag });
     }
 
-    /// The register and offset of a memory operand: the frame's own register where the base is a slot.
-    fn base(&mut self, base: ir::Value, displacement: i32, uses: &mut Vec<machine::Value>) -> (Reg, i16) {
+    /// The register and offset of a memory operand: the frame's own register where the base is a slot. Where the
+    /// displacement is too large for an offset the address is computed before, and takes over the relocation.
+    fn base(
+        &mut self,
+        base: ir::Value,
+        displacement: i32,
+        tag: &mut Tag,
+        uses: &mut Vec<machine::Value>,
+    ) -> (Reg, i16) {
         let value = self.value(base);
         if let Some(Repeat { op: machine::Op::FrameAddr(below), .. }) = &self.code.values[value]
             && let Ok(offset) = i16::try_from(below + displacement)
         {
             return (Reg::R10, offset);
         }
-        uses.push(value);
-        // The passes keep displacements small.
-        (Reg::R0, displacement as i16)
+        if let Ok(offset) = i16::try_from(displacement) {
+            uses.push(value);
+            return (Reg::R0, offset);
+        }
+        let address = self.code.values.push(None);
+        let src = Source::Imm(displacement);
+        let add = Insn::Alu { width: Width::W64, op: AluOp::Add, dst: Reg::R0, src };
+        self.push(add, Some(address), vec![value], *tag);
+        tag.relocation = None;
+        uses.push(address);
+        (Reg::R0, 0)
     }
 
     fn inst(&mut self, inst: ir::Inst) {
         let data = &self.function.insts[inst];
-        let tag = Tag { span: data.span, relocation: None };
+        let mut tag = Tag { span: data.span, relocation: None };
         if self.repeat(&data.op, data.span).is_some() {
             return;
         }
@@ -241,7 +256,6 @@ impl Select<'_> {
         match &data.op {
             Op::Binary(op, left, right) => {
                 let mut uses = vec![self.value(*left)];
-                let mut tag = tag;
                 let src = match right {
                     Operand::Value(value) => match self.field_of(*value) {
                         // The member's offset is this instruction's own immediate.
@@ -299,17 +313,17 @@ impl Select<'_> {
             }
             Op::Load { size, signed, base, displacement, field } => {
                 let mut uses = Vec::new();
-                let (base, offset) = self.base(*base, *displacement, &mut uses);
-                let relocation = field.map(|access| RelocationKind::Field(access, FieldInfo::ByteOffset));
+                tag.relocation = field.map(|access| RelocationKind::Field(access, FieldInfo::ByteOffset));
+                let (base, offset) = self.base(*base, *displacement, &mut tag, &mut uses);
                 let insn = match narrow(*size).filter(|_| *signed) {
                     Some(from) => Insn::LoadSigned { from, dst: Reg::R0, base, offset },
                     None => Insn::Load { size: *size, dst: Reg::R0, base, offset },
                 };
-                self.push(insn, def, uses, Tag { relocation, ..tag });
+                self.push(insn, def, uses, tag);
             }
             Op::Store { size, base, displacement, value } => {
                 let mut uses = Vec::new();
-                let (base, offset) = self.base(*base, *displacement, &mut uses);
+                let (base, offset) = self.base(*base, *displacement, &mut tag, &mut uses);
                 let src = self.source(*value, &mut uses);
                 self.push(Insn::Store { size: *size, base, offset, src }, None, uses, tag);
             }
@@ -318,7 +332,7 @@ impl Select<'_> {
                 let fetch = matches!(data.op, Op::AtomicFetch { .. });
                 let width = if *size == Size::W { Width::W32 } else { Width::W64 };
                 let mut uses = Vec::new();
-                let (base, offset) = self.base(*base, *displacement, &mut uses);
+                let (base, offset) = self.base(*base, *displacement, &mut tag, &mut uses);
                 uses.push(self.value(*value));
                 let insn = Insn::Atomic { width, op: *op, fetch, base, offset, src: Reg::R0 };
                 self.push(insn, def, uses, tag);

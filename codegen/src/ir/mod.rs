@@ -40,6 +40,7 @@ use crate::target::Target;
 
 pub mod builder;
 mod text;
+pub mod verify;
 
 /// All programs of a script, and what they share.
 #[derive(Debug)]

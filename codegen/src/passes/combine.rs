@@ -4,7 +4,7 @@
 use super::clean::constant;
 use super::dominance::Flow;
 use crate::insn::{AluOp, Cond};
-use crate::ir::builder::fold;
+use crate::ir::builder::{fold, holds};
 use crate::ir::{Def, Function, Op, Operand, Terminator, Value};
 use crate::object::{Access, AccessId};
 use cranelift_entity::PrimaryMap;
@@ -73,7 +73,14 @@ fn simpler(function: &Function, op: &Op, accesses: &PrimaryMap<AccessId, Access>
             }
         }
         Op::Compare(cond, left, right) => {
-            small(right).map(|imm| Op::Compare(*cond, *left, Operand::Imm(imm)))
+            if let Some(imm) = small(right) {
+                return Some(Op::Compare(*cond, *left, Operand::Imm(imm)));
+            }
+            if let (Some(number), Operand::Imm(imm)) = (constant(function, *left), right) {
+                return Some(Op::Const(i64::from(holds(*cond, number, i64::from(*imm)))));
+            }
+            let (left, right) = turned(function, *left, right)?;
+            Some(Op::Compare(mirrored(*cond), left, Operand::Imm(right)))
         }
         Op::Load { size, signed, base, displacement, field } => {
             let (size, signed, displacement) = (*size, *signed, *displacement);
@@ -141,6 +148,10 @@ fn fuse(function: &Function, terminator: &mut Terminator) -> bool {
         *right = Operand::Imm(imm);
         return true;
     }
+    if let Some((value, imm)) = turned(function, *left, right) {
+        (*cond, *left, *right) = (mirrored(*cond), value, Operand::Imm(imm));
+        return true;
+    }
     let (Some(Op::Compare(inner, a, b)), Operand::Imm(0)) = (op_of(function, *left), &right) else {
         return false;
     };
@@ -169,4 +180,26 @@ pub fn inverse(cond: Cond) -> Option<Cond> {
         Cond::Sle => Cond::Sgt,
         Cond::Set => return None,
     })
+}
+
+/// The two sides of a comparison the other way round, where that makes a constant an immediate.
+fn turned(function: &Function, left: Value, right: &Operand) -> Option<(Value, i32)> {
+    let Operand::Value(right) = right else { return None };
+    let imm = i32::try_from(constant(function, left)?).ok()?;
+    Some((*right, imm))
+}
+
+/// The condition that holds for the two sides the other way round.
+fn mirrored(cond: Cond) -> Cond {
+    match cond {
+        Cond::Eq | Cond::Ne | Cond::Set => cond,
+        Cond::Gt => Cond::Lt,
+        Cond::Ge => Cond::Le,
+        Cond::Lt => Cond::Gt,
+        Cond::Le => Cond::Ge,
+        Cond::Sgt => Cond::Slt,
+        Cond::Sge => Cond::Sle,
+        Cond::Slt => Cond::Sgt,
+        Cond::Sle => Cond::Sge,
+    }
 }
