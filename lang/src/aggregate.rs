@@ -75,19 +75,19 @@ impl Aggregate {
     }
 
     /// The values of a bucket as a half-open range; `None` at an end that is open.
-    pub fn bucket_range(&self, bucket: u32) -> (Option<i64>, Option<i64>) {
+    pub fn bucket_range(&self, bucket: u32) -> (Option<i128>, Option<i128>) {
         match self {
             Aggregate::Hist { .. } if bucket == 0 => (None, Some(0)),
             Aggregate::Hist { bits } => {
                 let low = log2_bucket_start(bucket - 1, *bits);
                 let high = log2_bucket_start(bucket, *bits);
-                (low.and_then(|v| i64::try_from(v).ok()), high.and_then(|v| i64::try_from(v).ok()))
+                (low.map(i128::from), high.map(i128::from))
             }
-            Aggregate::Lhist { min, .. } if bucket == 0 => (None, Some(*min)),
-            Aggregate::Lhist { max, .. } if bucket == self.slots() - 1 => (Some(*max), None),
+            Aggregate::Lhist { min, .. } if bucket == 0 => (None, Some(i128::from(*min))),
+            Aggregate::Lhist { max, .. } if bucket == self.slots() - 1 => (Some(i128::from(*max)), None),
             Aggregate::Lhist { min, max, step } => {
                 let low = min + i64::from(bucket - 1) * step;
-                (Some(low), Some((low + step).min(*max)))
+                (Some(i128::from(low)), Some(i128::from((low + step).min(*max))))
             }
             Aggregate::Count
             | Aggregate::Sum { .. }
@@ -141,8 +141,8 @@ mod tests {
                 let bucket = aggregate.bucket(value).unwrap();
                 assert!(bucket < aggregate.slots(), "{aggregate:?} {value}");
                 let (low, high) = aggregate.bucket_range(bucket);
-                assert!(low.is_none_or(|low| low <= value), "{aggregate:?} {value} {low:?}");
-                assert!(high.is_none_or(|high| value < high), "{aggregate:?} {value} {high:?}");
+                assert!(low.is_none_or(|low| low <= value.into()), "{aggregate:?} {value} {low:?}");
+                assert!(high.is_none_or(|high| i128::from(value) < high), "{aggregate:?} {value} {high:?}");
             }
         }
     }

@@ -1,127 +1,164 @@
-//! What `count()` and its kin kept on every CPU, put together.
+//! What `count()`, `hist()` and their kin come to over all CPUs, as text and as JSON.
 
 use rtscript_lang::aggregate::Aggregate;
 
-use super::value::unsigned;
+use super::value::word;
+use super::{histogram, json, number};
 
-/// The result of an aggregate over all CPUs.
+/// An aggregate over all CPUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Merged {
-    Number(Number),
-    Average {
-        total: Number,
-        count: u64,
-    },
+pub enum Summary {
+    /// Of `count`, `sum`, `min`, `max` and `avg`.
+    Number(i128),
     Stats {
-        total: Number,
         count: u64,
+        average: i128,
+        total: i128,
     },
-    /// A count for each bucket.
     Buckets(Vec<u64>),
 }
 
-/// A number of 64 bits with its sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Number {
-    Signed(i64),
-    Unsigned(u64),
-}
-
-impl Number {
-    fn new(value: u64, signed: bool) -> Number {
-        if signed { Number::Signed(value as i64) } else { Number::Unsigned(value) }
-    }
-
-    /// Rounded towards zero; by zero it is zero.
-    pub fn divided_by(self, by: u64) -> Number {
-        match self {
-            Number::Signed(value) => {
-                // A divisor of more than 63 bits is larger than any such number, except in one case that is -1.
-                let quotient = i128::from(value).checked_div(i128::from(by)).unwrap_or(0);
-                Number::Signed(quotient as i64)
-            }
-            Number::Unsigned(value) => Number::Unsigned(value.checked_div(by).unwrap_or(0)),
-        }
-    }
-
-    pub fn wide(self) -> i128 {
-        match self {
-            Number::Signed(value) => value.into(),
-            Number::Unsigned(value) => value.into(),
-        }
-    }
-}
-
-impl Merged {
-    /// `values` are the slots as each CPU has them.
-    pub fn of(aggregate: &Aggregate, values: &[Vec<u8>]) -> Merged {
-        let slot = |value: &[u8], index: usize| unsigned(value.get(index * 8..).unwrap_or_default(), 8);
-        let sum = |index: usize| values.iter().fold(0u64, |sum, value| sum.wrapping_add(slot(value, index)));
-        // Of those CPUs that have one.
-        let all = || values.iter().filter(|value| slot(value, 1) != 0).map(|value| slot(value, 0));
-        match aggregate {
-            Aggregate::Count => Merged::Number(Number::Unsigned(sum(0))),
-            Aggregate::Sum { signed } => Merged::Number(Number::new(sum(0), *signed)),
-            Aggregate::Min { signed: true } => {
-                Merged::Number(Number::Signed(all().map(|value| value as i64).min().unwrap_or(0)))
-            }
-            Aggregate::Min { signed: false } => Merged::Number(Number::Unsigned(all().min().unwrap_or(0))),
-            Aggregate::Max { signed: true } => {
-                Merged::Number(Number::Signed(all().map(|value| value as i64).max().unwrap_or(0)))
-            }
-            Aggregate::Max { signed: false } => Merged::Number(Number::Unsigned(all().max().unwrap_or(0))),
+impl Summary {
+    /// Merges what each CPU has. Of nothing, all is zero.
+    pub fn of(aggregate: &Aggregate, cpus: &[Vec<u8>]) -> Summary {
+        let total =
+            |slot: usize| cpus.iter().map(|cpu| slot_of(cpu, slot)).fold(0, |a: u64, b| a.wrapping_add(b));
+        let with_sign = |bits: u64, signed: bool| match signed {
+            true => i128::from(bits as i64),
+            false => i128::from(bits),
+        };
+        let set = |signed: bool| {
+            let there = cpus.iter().filter(|cpu| slot_of(cpu, 1) != 0);
+            there.map(move |cpu| with_sign(slot_of(cpu, 0), signed))
+        };
+        match *aggregate {
+            Aggregate::Count => Summary::Number(i128::from(total(0))),
+            Aggregate::Sum { signed } => Summary::Number(with_sign(total(0), signed)),
+            Aggregate::Min { signed } => Summary::Number(set(signed).min().unwrap_or(0)),
+            Aggregate::Max { signed } => Summary::Number(set(signed).max().unwrap_or(0)),
             Aggregate::Avg { signed } => {
-                Merged::Average { total: Number::new(sum(0), *signed), count: sum(1) }
+                Summary::Number(with_sign(total(0), signed) / i128::from(total(1).max(1)))
             }
             Aggregate::Stats { signed } => {
-                Merged::Stats { total: Number::new(sum(0), *signed), count: sum(1) }
+                let (total, count) = (with_sign(total(0), signed), total(1));
+                Summary::Stats { count, average: total / i128::from(count.max(1)), total }
             }
             Aggregate::Hist { .. } | Aggregate::Lhist { .. } => {
-                Merged::Buckets((0..aggregate.slots() as usize).map(sum).collect())
+                Summary::Buckets((0..aggregate.slots() as usize).map(total).collect())
             }
         }
     }
 
-    /// What elements are sorted by.
-    pub fn weight(&self) -> i128 {
+    /// By what the elements of a map are sorted.
+    pub fn rank(&self) -> i128 {
         match self {
-            Merged::Number(number) => number.wide(),
-            Merged::Average { total, count } | Merged::Stats { total, count } => {
-                total.divided_by(*count).wide()
-            }
-            Merged::Buckets(counts) => counts.iter().map(|&count| i128::from(count)).sum(),
+            Summary::Number(value) => *value,
+            Summary::Stats { average, .. } => *average,
+            Summary::Buckets(counts) => counts.iter().map(|&count| i128::from(count)).sum(),
         }
     }
+
+    /// Appends it; a histogram with the end of its last line and an empty one.
+    pub fn text(&self, aggregate: &Aggregate, div: u64, out: &mut Vec<u8>) {
+        let div_wide = i128::from(div.max(1));
+        match self {
+            Summary::Number(value) => number::wide(value / div_wide, out),
+            Summary::Stats { count, average, total } => {
+                out.extend_from_slice(b"{ .count = ");
+                number::unsigned(*count, out);
+                out.extend_from_slice(b", .average = ");
+                number::wide(average / div_wide, out);
+                out.extend_from_slice(b", .total = ");
+                number::wide(total / div_wide, out);
+                out.extend_from_slice(b" }");
+            }
+            Summary::Buckets(counts) => histogram::text(aggregate, counts, div, out),
+        }
+    }
+
+    pub fn json(&self, aggregate: &Aggregate, div: u64, out: &mut Vec<u8>) {
+        let div_wide = i128::from(div.max(1));
+        match self {
+            Summary::Number(value) => json::number(value / div_wide, out),
+            Summary::Stats { count, average, total } => {
+                out.extend_from_slice(b"{\"count\": ");
+                json::number(i128::from(*count), out);
+                out.extend_from_slice(b", \"average\": ");
+                json::number(average / div_wide, out);
+                out.extend_from_slice(b", \"total\": ");
+                json::number(total / div_wide, out);
+                out.push(b'}');
+            }
+            Summary::Buckets(counts) => histogram::json(aggregate, counts, div, out),
+        }
+    }
+}
+
+fn slot_of(cpu: &[u8], slot: usize) -> u64 {
+    word(cpu.get(slot * 8..).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn merged(aggregate: Aggregate, cpus: &[&[i64]]) -> Merged {
-        let bytes = |slots: &&[i64]| slots.iter().flat_map(|slot| slot.to_le_bytes()).collect::<Vec<u8>>();
-        let values: Vec<Vec<u8>> = cpus.iter().map(bytes).collect();
-        Merged::of(&aggregate, &values)
+    fn cpus(slots: &[&[i64]]) -> Vec<Vec<u8>> {
+        slots.iter().map(|cpu| cpu.iter().flat_map(|slot| slot.to_ne_bytes()).collect()).collect()
+    }
+
+    fn written(aggregate: Aggregate, slots: &[&[i64]], div: u64) -> (String, String) {
+        let summary = Summary::of(&aggregate, &cpus(slots));
+        let (mut text, mut json) = (vec![], vec![]);
+        summary.text(&aggregate, div, &mut text);
+        summary.json(&aggregate, div, &mut json);
+        (String::from_utf8(text).unwrap(), String::from_utf8(json).unwrap())
     }
 
     #[test]
-    fn cpus_are_put_together() {
-        let signed = |value| Merged::Number(Number::Signed(value));
-        let unsigned = |value| Merged::Number(Number::Unsigned(value));
-        assert_eq!(merged(Aggregate::Count, &[&[2], &[3]]), unsigned(5));
-        assert_eq!(merged(Aggregate::Sum { signed: true }, &[&[-2], &[1]]), signed(-1));
-        assert_eq!(merged(Aggregate::Sum { signed: false }, &[&[-1], &[0]]), unsigned(u64::MAX));
-        // The CPU without a value does not count.
-        assert_eq!(merged(Aggregate::Min { signed: true }, &[&[0, 0], &[5, 1], &[-3, 1]]), signed(-3));
-        assert_eq!(merged(Aggregate::Min { signed: false }, &[&[0, 0], &[5, 1], &[-3, 1]]), unsigned(5));
-        assert_eq!(merged(Aggregate::Max { signed: true }, &[&[0, 0], &[-5, 1], &[-3, 1]]), signed(-3));
-        assert_eq!(merged(Aggregate::Max { signed: false }, &[&[0, 0], &[0, 0]]), unsigned(0));
-        let average = merged(Aggregate::Avg { signed: true }, &[&[-7, 1], &[0, 1]]);
-        assert_eq!(average.weight(), -3);
-        assert_eq!(merged(Aggregate::Avg { signed: false }, &[&[0, 0]]).weight(), 0);
-        let buckets =
-            merged(Aggregate::Lhist { min: 0, max: 2, step: 1 }, &[&[1, 2, 0, 4], &[0, 1, 0, 0], &[]]);
-        assert_eq!(buckets, Merged::Buckets(vec![1, 3, 0, 4]));
-        assert_eq!(buckets.weight(), 8);
+    fn numbers_are_merged_over_the_cpus() {
+        let cases: &[(Aggregate, &[&[i64]], &str)] = &[
+            (Aggregate::Count, &[&[3], &[0], &[4]], "7"),
+            (Aggregate::Sum { signed: true }, &[&[3], &[-10]], "-7"),
+            (Aggregate::Sum { signed: false }, &[&[-1], &[0]], "18446744073709551615"),
+            (Aggregate::Min { signed: true }, &[&[0, 0], &[7, 1], &[-2, 1]], "-2"),
+            (Aggregate::Min { signed: false }, &[&[0, 0], &[7, 1], &[-2, 1]], "7"),
+            (Aggregate::Max { signed: true }, &[&[0, 0], &[-7, 1]], "-7"),
+            (Aggregate::Max { signed: false }, &[&[5, 1], &[-7, 1]], "18446744073709551609"),
+            (Aggregate::Max { signed: true }, &[&[9, 0]], "0"),
+            (Aggregate::Avg { signed: true }, &[&[10, 1], &[-3, 1]], "3"),
+            (Aggregate::Avg { signed: true }, &[&[-7, 2]], "-3"),
+            (Aggregate::Avg { signed: true }, &[&[0, 0]], "0"),
+            (Aggregate::Avg { signed: true }, &[], "0"),
+        ];
+        for (aggregate, slots, expected) in cases {
+            assert_eq!(written(*aggregate, slots, 1).0, *expected, "{aggregate:?} {slots:?}");
+        }
+        let large = written(Aggregate::Sum { signed: false }, &[&[-1]], 1).1;
+        assert_eq!(large, "\"18446744073709551615\"");
+        assert_eq!(written(Aggregate::Sum { signed: true }, &[&[1999]], 1000).0, "1");
+    }
+
+    #[test]
+    fn stats_are_a_record() {
+        let slots: &[&[i64]] = &[&[4, 2], &[2, 1]];
+        let (text, json) = written(Aggregate::Stats { signed: true }, slots, 1);
+        assert_eq!(text, "{ .count = 3, .average = 2, .total = 6 }");
+        assert_eq!(json, r#"{"count": 3, "average": 2, "total": 6}"#);
+        let (text, _) = written(Aggregate::Stats { signed: true }, &[&[-6000, 2]], 1000);
+        assert_eq!(text, "{ .count = 2, .average = -3, .total = -6 }");
+    }
+
+    #[test]
+    fn buckets_are_added_up() {
+        let summary = Summary::of(&Aggregate::Hist { bits: 0 }, &cpus(&[&[1, 0, 2], &[0, 5]]));
+        let Summary::Buckets(counts) = &summary else { panic!("a histogram has buckets") };
+        assert_eq!(counts[..4], [1, 5, 2, 0]);
+        assert_eq!(summary.rank(), 8);
+    }
+
+    #[test]
+    fn bytes_may_be_missing() {
+        assert_eq!(Summary::of(&Aggregate::Count, &[vec![1, 2]]), Summary::Number(0x201));
+        assert_eq!(Summary::of(&Aggregate::Max { signed: true }, &[vec![]]), Summary::Number(0));
     }
 }

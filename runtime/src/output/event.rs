@@ -1,67 +1,55 @@
-//! The bytes of an event, taken apart by its record.
+//! One event out of the ring buffer: which action it is for, and where its fields lie.
 //!
-//! Bytes that are missing, of an event that is shorter than its record, read as nothing.
+//! The layout is `rtscript_lang::record`'s. An event that is too short for it has empty fields.
 
 use rtscript_lang::action::ActionId;
-use rtscript_lang::record::{EVENT_HEADER, Form, Record, SMALL_STRING};
+use rtscript_lang::record::{Form, Record, SMALL_STRING};
 
-/// An event whose header was read.
+use super::value::word;
+
+/// The bytes of an event, with its header.
 #[derive(Clone, Copy, Debug)]
-pub struct Event<'a> {
-    pub action: ActionId,
+pub struct Event<'e> {
+    bytes: &'e [u8],
     form: Form,
-    bytes: &'a [u8],
 }
 
-impl<'a> Event<'a> {
-    /// `None` where the bytes are no event.
-    pub fn new(bytes: &'a [u8]) -> Option<Event<'a>> {
-        let action = ActionId::from_u32(word(bytes, 0)?);
-        let form = match word(bytes, 4)? {
+impl<'e> Event<'e> {
+    /// The event and the action it is for; `None` where these bytes are no event.
+    pub fn new(bytes: &'e [u8]) -> Option<(ActionId, Event<'e>)> {
+        let action = u32::from_ne_bytes(*bytes.first_chunk()?);
+        let form = match u32::from_ne_bytes(*bytes.get(4..)?.first_chunk()?) {
             form if form == Form::Small as u32 => Form::Small,
             form if form == Form::Packed as u32 => Form::Packed,
             _ => return None,
         };
-        Some(Event { action, form, bytes })
+        // The highest number is what an id uses for "none".
+        (action != u32::MAX).then(|| (ActionId::from_u32(action), Event { bytes, form }))
     }
 
-    /// The bytes of a field; of a tail, those of its text, with its NUL or without.
-    pub fn field(&self, record: &Record, index: usize) -> &'a [u8] {
+    /// The bytes of a field, and perhaps more behind them: each type knows how many are its own.
+    pub fn field(&self, record: &Record, index: usize) -> &'e [u8] {
         let Some(field) = record.fields.get(index) else { return &[] };
         if !field.tail {
             return self.bytes.get(field.offset as usize..).unwrap_or_default();
         }
         let before = record.fields[..index].iter().filter(|field| field.tail);
-        match self.form {
-            Form::Small => {
-                let start = record.size as usize + before.count() * SMALL_STRING as usize;
-                let text = self.bytes.get(start..).unwrap_or_default();
-                &text[..text.len().min(SMALL_STRING as usize)]
-            }
+        let (start, length) = match self.form {
+            Form::Small => (before.count() * SMALL_STRING as usize, SMALL_STRING as usize),
             Form::Packed => {
-                let length = |offset| word(self.bytes, offset as usize).unwrap_or(0) as usize;
-                let start =
-                    before.fold(record.size as usize, |at, field| at.saturating_add(length(field.offset)));
-                let text = self.bytes.get(start..).unwrap_or_default();
-                &text[..text.len().min(length(field.offset))]
+                let length = |offset: u32| {
+                    let bytes = self.bytes.get(offset as usize..).unwrap_or_default();
+                    word(bytes) as u32 as usize
+                };
+                let start = before.map(|field| length(field.offset)).fold(0, usize::saturating_add);
+                (start, length(field.offset))
             }
-        }
-    }
-
-    /// How long the text of a tail is, the NUL included; `None` in the small form.
-    pub fn packed_length(&self, record: &Record, index: usize) -> Option<u32> {
-        match self.form {
-            Form::Small => None,
-            Form::Packed => word(self.bytes, record.fields.get(index)?.offset as usize),
-        }
+        };
+        let tails = self.bytes.get(record.size as usize..).unwrap_or_default();
+        let tail = tails.get(start..).unwrap_or_default();
+        &tail[..tail.len().min(length)]
     }
 }
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-const _: () = assert!(EVENT_HEADER == 8, "an event begins with its action and its form");
 
 #[cfg(test)]
 mod tests {
@@ -69,62 +57,55 @@ mod tests {
 
     use super::*;
 
-    fn record() -> Record {
-        Record::event(&[Type::U32, Type::String(1024), Type::U64, Type::String(1024)], &Structs::default())
-    }
-
-    fn event(form: Form, lengths: [u32; 2], rest: &[u8]) -> Vec<u8> {
-        let record = record();
-        let mut bytes = vec![0; record.size as usize];
-        bytes[0] = 7;
-        bytes[4] = form as u8;
-        bytes[record.fields[0].offset as usize] = 42;
-        for (field, length) in record.tails().zip(lengths) {
-            let at = field.offset as usize;
-            bytes[at..at + 4].copy_from_slice(&length.to_ne_bytes());
-        }
-        bytes.extend_from_slice(rest);
+    fn event(form: Form, words: &[u32], tails: &[u8]) -> Vec<u8> {
+        let header = [7, form as u32];
+        let mut bytes: Vec<u8> = header.iter().chain(words).flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.extend_from_slice(tails);
         bytes
     }
 
-    #[test]
-    fn small_tails_have_their_places() {
-        let mut rest = [0; 128];
-        rest[..3].copy_from_slice(b"one");
-        rest[64..67].copy_from_slice(b"two");
-        let (record, bytes) = (record(), event(Form::Small, [99, 99], &rest));
-        let event = Event::new(&bytes).unwrap();
-        assert_eq!(event.action.as_u32(), 7);
-        assert_eq!(event.field(&record, 0)[0], 42);
-        assert!(event.field(&record, 1).starts_with(b"one\0"));
-        assert!(event.field(&record, 3).starts_with(b"two\0"));
-        assert_eq!(event.field(&record, 3).len(), 64);
-        assert_eq!(event.field(&record, 4), b"");
+    fn record() -> Record {
+        Record::event(&[Type::U32, Type::String(1024), Type::String(1024)], &Structs::default())
     }
 
     #[test]
-    fn packed_tails_follow_each_other() {
-        let (record, bytes) = (record(), event(Form::Packed, [4, 6], b"one\0three\0"));
-        let event = Event::new(&bytes).unwrap();
-        assert_eq!(event.field(&record, 1), b"one\0");
-        assert_eq!(event.field(&record, 3), b"three\0");
-        assert_eq!(event.packed_length(&record, 3), Some(6));
+    fn tails_of_the_small_form() {
+        let mut tails = [b'.'; 128];
+        tails[..4].copy_from_slice(b"one\0");
+        tails[64..68].copy_from_slice(b"two\0");
+        let bytes = event(Form::Small, &[5, 0, 0, 0], &tails);
+        let (id, event) = Event::new(&bytes).unwrap();
+        assert_eq!(id, ActionId::from_u32(7));
+        assert_eq!(word(event.field(&record(), 0)) as u32, 5);
+        assert_eq!(event.field(&record(), 1), &tails[..64]);
+        assert_eq!(event.field(&record(), 2), &tails[64..]);
+        assert_eq!(event.field(&record(), 3), b"");
     }
 
     #[test]
-    fn broken_events_have_less() {
+    fn tails_of_the_packed_form() {
+        let bytes = event(Form::Packed, &[5, 4, 6, 0], b"one\0three\0...");
+        let (_, event) = Event::new(&bytes).unwrap();
+        assert_eq!(event.field(&record(), 1), b"one\0");
+        assert_eq!(event.field(&record(), 2), b"three\0");
+        let bytes = super::tests::event(Form::Packed, &[5, 0, 6, 0], b"three\0");
+        let (_, event) = Event::new(&bytes).unwrap();
+        assert_eq!(event.field(&record(), 1), b"");
+        assert_eq!(event.field(&record(), 2), b"three\0");
+    }
+
+    #[test]
+    fn what_is_cut_short_has_empty_fields() {
+        assert!(Event::new(b"").is_none());
         assert!(Event::new(&[0; 7]).is_none());
-        assert!(Event::new(&[9; 16]).is_none());
-        let record = record();
-        let bytes = event(Form::Packed, [u32::MAX, u32::MAX], b"abc");
-        let whole = Event::new(&bytes).unwrap();
-        assert_eq!(whole.field(&record, 1), b"abc");
-        assert_eq!(whole.field(&record, 3), b"");
-        for length in 8..bytes.len() {
-            let event = Event::new(&bytes[..length]).unwrap();
-            for index in 0..4 {
-                event.field(&record, index);
-            }
+        assert!(Event::new(&[0xff; 8]).is_none());
+        let bytes = event(Form::Packed, &[5, 4, u32::MAX, 0], b"on");
+        let (_, event) = Event::new(&bytes).unwrap();
+        assert_eq!(event.field(&record(), 1), b"on");
+        assert_eq!(event.field(&record(), 2), b"");
+        let (_, event) = Event::new(&bytes[..8]).unwrap();
+        for index in 0..3 {
+            assert_eq!(event.field(&record(), index), b"");
         }
     }
 }

@@ -1,100 +1,126 @@
-//! Histograms: a line with a bar for each bucket.
+//! Histograms: what their buckets are called, and their bars.
 
 use rtscript_lang::aggregate::Aggregate;
 
-use super::number;
+use super::{json, number};
 
+/// Columns of a label, of a count, and of the bar of the largest count.
 const LABEL: usize = 16;
 const COUNT: usize = 8;
 const BAR: usize = 52;
 
-/// Appends a line for each bucket from the first to the last that is not empty.
-pub fn lines(aggregate: &Aggregate, counts: &[u64], div: u64, out: &mut Vec<u8>) {
-    let most = counts.iter().copied().max().unwrap_or(0).max(1);
-    for (bucket, count) in between(counts) {
+/// Each is 1024 times the one before.
+const SUFFIXES: &[u8; 7] = b"\0KMGTPE";
+
+/// Appends a line for each bucket from the first to the last that is not empty, and an empty line. The counts are
+/// divided by `div`, unless the buckets are linear.
+pub fn text(aggregate: &Aggregate, buckets: &[u64], div: u64, out: &mut Vec<u8>) {
+    let div = divisor(aggregate, div);
+    let shown = shown(buckets);
+    let largest = buckets.iter().max().map_or(0, |count| count / div);
+    for (bucket, count) in shown.clone().zip(&buckets[shown]) {
+        let count = count / div;
         let start = out.len();
-        label(aggregate, bucket, out);
-        pad_to(out, start + LABEL);
-        let digits = number::Digits::decimal(count.checked_div(div).unwrap_or(count));
-        let digits = digits.as_bytes();
-        let filled = out.len() + COUNT.saturating_sub(digits.len());
-        pad_to(out, filled);
-        out.extend_from_slice(digits);
+        label(aggregate, bucket as u32, out);
+        out.resize(out.len().max(start + LABEL), b' ');
+        let digits = number::Digits::decimal(count);
+        out.resize(out.len() + COUNT.saturating_sub(digits.as_bytes().len()), b' ');
+        out.extend_from_slice(digits.as_bytes());
         out.extend_from_slice(b" |");
-        let bar = out.len();
-        let length = (u128::from(count) * BAR as u128 / u128::from(most)) as usize;
-        out.resize(bar + length, b'@');
-        pad_to(out, bar + BAR);
+        let start = out.len();
+        let columns = u128::from(count) * BAR as u128 / u128::from(largest.max(1));
+        out.resize(start + columns as usize, b'@');
+        out.resize(start + BAR, b' ');
         out.extend_from_slice(b"|\n");
     }
+    out.push(b'\n');
 }
 
-/// Appends the same buckets as JSON: `[{"min": 2, "max": 3, "count": 1},…]`; ends that are open are absent.
-pub fn json(aggregate: &Aggregate, counts: &[u64], div: u64, out: &mut Vec<u8>) {
+/// Appends the same buckets as a JSON array. `max` is inclusive; an end that is open has none.
+pub fn json(aggregate: &Aggregate, buckets: &[u64], div: u64, out: &mut Vec<u8>) {
+    let div = divisor(aggregate, div);
+    let shown = shown(buckets);
     out.push(b'[');
-    for (index, (bucket, count)) in between(counts).enumerate() {
+    for (index, (bucket, count)) in shown.clone().zip(&buckets[shown]).enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        let (low, high) = aggregate.bucket_range(bucket);
+        let (low, high) = aggregate.bucket_range(bucket as u32);
         out.push(b'{');
         if let Some(low) = low {
             out.extend_from_slice(b"\"min\": ");
-            super::json::signed(low, out);
+            json::number(low, out);
             out.extend_from_slice(b", ");
         }
         if let Some(high) = high {
             out.extend_from_slice(b"\"max\": ");
-            super::json::signed(high - 1, out);
+            json::number(high - 1, out);
             out.extend_from_slice(b", ");
         }
         out.extend_from_slice(b"\"count\": ");
-        super::json::unsigned(count.checked_div(div).unwrap_or(count), out);
+        json::number(i128::from(count / div), out);
         out.push(b'}');
     }
     out.push(b']');
 }
 
-/// The buckets from the first to the last that is not empty, with their counts.
-fn between(counts: &[u64]) -> impl Iterator<Item = (u32, u64)> {
-    let first = counts.iter().position(|&count| count > 0).unwrap_or(counts.len());
-    let last = counts.iter().rposition(|&count| count > 0).map_or(first, |last| last + 1);
-    (first as u32..).zip(counts[first..last].iter().copied())
+fn divisor(aggregate: &Aggregate, div: u64) -> u64 {
+    match aggregate {
+        Aggregate::Lhist { .. } => 1,
+        Aggregate::Hist { .. }
+        | Aggregate::Count
+        | Aggregate::Sum { .. }
+        | Aggregate::Min { .. }
+        | Aggregate::Max { .. }
+        | Aggregate::Avg { .. }
+        | Aggregate::Stats { .. } => div.max(1),
+    }
+}
+
+/// From the first to the last bucket that is not empty.
+fn shown(buckets: &[u64]) -> std::ops::Range<usize> {
+    match buckets.iter().position(|&count| count > 0) {
+        Some(first) => first..buckets.iter().rposition(|&count| count > 0).map_or(first, |last| last + 1),
+        None => 0..0,
+    }
 }
 
 fn label(aggregate: &Aggregate, bucket: u32, out: &mut Vec<u8>) {
-    let end = |value: i64, out: &mut Vec<u8>| number_label(aggregate, value, out);
     match aggregate.bucket_range(bucket) {
-        (None, None) => {}
-        (None, Some(high)) => {
-            out.extend_from_slice(b"(..., ");
-            end(high, out);
-            out.push(b')');
-        }
-        (Some(low), None) => {
+        (Some(low), Some(high)) if is_single(aggregate, low, high) => {
             out.push(b'[');
-            end(low, out);
-            out.extend_from_slice(b", ...)");
+            bound(aggregate, low, out);
+            out.push(b']');
         }
-        (Some(low), Some(high)) => {
-            out.push(b'[');
-            end(low, out);
-            if high - low > 1 || matches!(aggregate, Aggregate::Lhist { .. }) {
-                out.extend_from_slice(b", ");
-                end(high, out);
-                out.push(b')');
-            } else {
-                out.push(b']');
+        (low, high) => {
+            match low {
+                Some(low) => {
+                    out.push(b'[');
+                    bound(aggregate, low, out);
+                }
+                None => out.extend_from_slice(b"(..."),
             }
+            out.extend_from_slice(b", ");
+            match high {
+                Some(high) => bound(aggregate, high, out),
+                None => out.extend_from_slice(b"..."),
+            }
+            out.push(b')');
         }
     }
 }
 
-/// A power of 1024 gets a letter: in plain `hist` from 1K on, in `lhist` where its steps are such.
-fn number_label(aggregate: &Aggregate, value: i64, out: &mut Vec<u8>) {
-    let letters: &[u8] = match aggregate {
-        Aggregate::Hist { bits: 0 } => b"KMGTPE",
-        Aggregate::Lhist { step, .. } if step % 1024 == 0 => b"KM",
+/// Whether a bucket is called by the only value it holds; linear ones never are.
+fn is_single(aggregate: &Aggregate, low: i128, high: i128) -> bool {
+    matches!(aggregate, Aggregate::Hist { .. }) && high == low + 1
+}
+
+/// A bound of a bucket. Powers of two, and the bounds of linear buckets that are whole multiples of 1024, are
+/// written with a suffix; where powers of two are split there is none, for most bounds would not have one.
+fn bound(aggregate: &Aggregate, value: i128, out: &mut Vec<u8>) {
+    let largest = match aggregate {
+        Aggregate::Hist { bits: 0 } => SUFFIXES.len() - 1,
+        Aggregate::Lhist { step, .. } if step % 1024 == 0 => 2,
         Aggregate::Hist { .. }
         | Aggregate::Lhist { .. }
         | Aggregate::Count
@@ -102,23 +128,16 @@ fn number_label(aggregate: &Aggregate, value: i64, out: &mut Vec<u8>) {
         | Aggregate::Min { .. }
         | Aggregate::Max { .. }
         | Aggregate::Avg { .. }
-        | Aggregate::Stats { .. } => b"",
+        | Aggregate::Stats { .. } => 0,
     };
-    let (mut value, mut letter) = (value, None);
-    for next in letters {
-        if value == 0 || value % 1024 != 0 {
-            break;
-        }
+    let (mut value, mut suffix) = (value, 0);
+    while suffix < largest && value != 0 && value % 1024 == 0 {
         value /= 1024;
-        letter = Some(*next);
+        suffix += 1;
     }
-    number::signed(value, out);
-    out.extend(letter);
-}
-
-fn pad_to(out: &mut Vec<u8>, length: usize) {
-    if out.len() < length {
-        out.resize(length, b' ');
+    number::wide(value, out);
+    if suffix > 0 {
+        out.push(SUFFIXES[suffix]);
     }
 }
 
@@ -126,59 +145,127 @@ fn pad_to(out: &mut Vec<u8>, length: usize) {
 mod tests {
     use super::*;
 
-    fn counts(aggregate: &Aggregate, values: &[(i64, u64)]) -> Vec<u64> {
-        let mut counts = vec![0; aggregate.slots() as usize];
+    const LOG2: Aggregate = Aggregate::Hist { bits: 0 };
+
+    fn buckets(aggregate: &Aggregate, values: &[(i64, u64)]) -> Vec<u64> {
+        let mut buckets = vec![0; aggregate.slots() as usize];
         for (value, count) in values {
-            counts[aggregate.bucket(*value).unwrap() as usize] += count;
+            buckets[aggregate.bucket(*value).unwrap() as usize] += count;
         }
-        counts
+        buckets
     }
 
-    fn labels(aggregate: Aggregate, values: &[i64]) -> Vec<String> {
-        let all: Vec<(i64, u64)> = values.iter().map(|value| (*value, 1)).collect();
-        let mut out = Vec::new();
-        lines(&aggregate, &counts(&aggregate, &all), 1, &mut out);
-        let text = String::from_utf8(out).unwrap();
-        text.lines().map(|line| line[..LABEL].trim_end().to_owned()).collect()
-    }
-
-    #[test]
-    fn the_layout_is_that_of_the_language() {
-        let hist = Aggregate::Hist { bits: 0 };
-        let mut out = Vec::new();
-        let values = [(-1, 2), (0, 5), (1, 1), (4, 23)];
-        lines(&hist, &counts(&hist, &values), 1, &mut out);
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "(..., 0)               2 |@@@@                                                |\n\
-             [0]                    5 |@@@@@@@@@@@                                         |\n\
-             [1]                    1 |@@                                                  |\n\
-             [2, 4)                 0 |                                                    |\n\
-             [4, 8)                23 |@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@|\n"
-        );
+    fn label_of(aggregate: &Aggregate, value: i64) -> String {
+        let mut out = vec![];
+        label(aggregate, aggregate.bucket(value).unwrap(), &mut out);
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn labels_have_letters_where_they_are_powers_of_1024() {
-        assert_eq!(labels(Aggregate::Hist { bits: 0 }, &[512, 1024]), ["[512, 1K)", "[1K, 2K)"]);
-        assert_eq!(labels(Aggregate::Hist { bits: 0 }, &[1 << 20]), ["[1M, 2M)"]);
-        assert_eq!(labels(Aggregate::Hist { bits: 2 }, &[5]), ["[5]"]);
-        assert_eq!(labels(Aggregate::Hist { bits: 2 }, &[8]), ["[8, 10)"]);
-        assert_eq!(labels(Aggregate::Hist { bits: 2 }, &[900]), ["[896, 1024)"]);
-        let lhist = Aggregate::Lhist { min: 0, max: 100, step: 10 };
-        assert_eq!(labels(lhist, &[-5]), ["(..., 0)"]);
-        assert_eq!(labels(lhist, &[15]), ["[10, 20)"]);
-        assert_eq!(labels(lhist, &[500]), ["[100, ...)"]);
-        assert_eq!(labels(Aggregate::Lhist { min: 0, max: 4096, step: 1024 }, &[2048]), ["[2K, 3K)"]);
-        assert_eq!(labels(Aggregate::Lhist { min: 0, max: 4096, step: 1024 }, &[0]), ["[0, 1K)"]);
-        assert!(labels(Aggregate::Hist { bits: 0 }, &[]).is_empty());
+    fn labels() {
+        let two_bits = Aggregate::Hist { bits: 2 };
+        let linear = |min, max, step| Aggregate::Lhist { min, max, step };
+        let cases = [
+            (LOG2, -1, "(..., 0)"),
+            (LOG2, 0, "[0]"),
+            (LOG2, 1, "[1]"),
+            (LOG2, 3, "[2, 4)"),
+            (LOG2, 1000, "[512, 1K)"),
+            (LOG2, 1 << 19, "[512K, 1M)"),
+            (LOG2, 1 << 30, "[1G, 2G)"),
+            (LOG2, 1 << 40, "[1T, 2T)"),
+            (LOG2, 1 << 59, "[512P, 1E)"),
+            (LOG2, i64::MAX, "[4E, 8E)"),
+            (two_bits, 5, "[5]"),
+            (two_bits, 9, "[8, 10)"),
+            (two_bits, 1000, "[896, 1024)"),
+            (two_bits, 1024, "[1024, 1280)"),
+            (two_bits, -7, "(..., 0)"),
+            (linear(0, 100, 10), -1, "(..., 0)"),
+            (linear(0, 100, 10), 0, "[0, 10)"),
+            (linear(0, 100, 10), 100, "[100, ...)"),
+            (linear(0, 105, 10), 104, "[100, 105)"),
+            (linear(0, 3, 1), 2, "[2, 3)"),
+            (linear(0, 4096, 1024), 0, "[0, 1K)"),
+            (linear(0, 4096, 1024), 2500, "[2K, 3K)"),
+            (linear(0, 4096, 1024), 4096, "[4K, ...)"),
+            (linear(0, 1 << 31, 1 << 30), 1 << 30, "[1024M, 2048M)"),
+            (linear(1000, 4000, 1000), 2500, "[2000, 3000)"),
+            (linear(10, 2058, 1024), 10, "[10, 1034)"),
+        ];
+        for (aggregate, value, expected) in cases {
+            assert_eq!(label_of(&aggregate, value), expected, "{aggregate:?} {value}");
+        }
+        let mut out = vec![];
+        label(&LOG2, LOG2.slots() - 1, &mut out);
+        assert_eq!(out, b"[8E, ...)");
     }
 
     #[test]
-    fn json_has_inclusive_ends() {
-        let hist = Aggregate::Hist { bits: 0 };
-        let mut out = Vec::new();
-        json(&hist, &counts(&hist, &[(-3, 1), (0, 2)]), 1, &mut out);
-        assert_eq!(out, br#"[{"max": -1, "count": 1},{"min": 0, "max": 0, "count": 2}]"#);
+    fn bars() {
+        let buckets = buckets(&LOG2, &[(-1, 2), (0, 5), (1, 1), (1500, 23)]);
+        let mut out = vec![];
+        text(&LOG2, &buckets, 1, &mut out);
+        let expected = "\
+(..., 0)               2 |@@@@                                                |
+[0]                    5 |@@@@@@@@@@@                                         |
+[1]                    1 |@@                                                  |
+[2, 4)                 0 |                                                    |
+[4, 8)                 0 |                                                    |
+[8, 16)                0 |                                                    |
+[16, 32)               0 |                                                    |
+[32, 64)               0 |                                                    |
+[64, 128)              0 |                                                    |
+[128, 256)             0 |                                                    |
+[256, 512)             0 |                                                    |
+[512, 1K)              0 |                                                    |
+[1K, 2K)              23 |@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@|
+
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn counts_are_divided_but_not_linear_ones() {
+        let buckets_of_16 = buckets(&LOG2, &[(16, 1000), (32, 100)]);
+        let mut out = vec![];
+        text(&LOG2, &buckets_of_16, 100, &mut out);
+        let expected = "\
+[16, 32)              10 |@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@|
+[32, 64)               1 |@@@@@                                               |
+
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let linear = Aggregate::Lhist { min: 0, max: 10, step: 5 };
+        let mut out = vec![];
+        text(&linear, &buckets(&linear, &[(7, 123_456_789)]), 100, &mut out);
+        let expected = "\
+[5, 10)         123456789 |@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@|
+
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn nothing_but_zeros_is_an_empty_line() {
+        let mut out = vec![];
+        text(&LOG2, &[0; 66], 1, &mut out);
+        assert_eq!(out, b"\n");
+        // More buckets than there can be: nothing panics.
+        text(&LOG2, &[u64::MAX; 100], 0, &mut out);
+        json(&LOG2, &[u64::MAX; 100], 0, &mut out);
+    }
+
+    #[test]
+    fn as_json() {
+        let mut out = vec![];
+        json(&LOG2, &buckets(&LOG2, &[(-5, 1), (0, 3), (1, 2), (2, 1)]), 1, &mut out);
+        let expected = r#"[{"max": -1, "count": 1},{"min": 0, "max": 0, "count": 3},{"min": 1, "max": 1, "count": 2},{"min": 2, "max": 3, "count": 1}]"#;
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let linear = Aggregate::Lhist { min: 0, max: 10, step: 5 };
+        let mut out = vec![];
+        json(&linear, &buckets(&linear, &[(7, 1), (12, 2)]), 1, &mut out);
+        let expected = r#"[{"min": 5, "max": 9, "count": 1},{"min": 10, "count": 2}]"#;
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

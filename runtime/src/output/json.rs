@@ -3,7 +3,7 @@
 use super::number;
 
 /// The largest magnitude up to which a double holds every integer.
-const DOUBLE_HOLDS: u64 = 1 << 53;
+const DOUBLE_HOLDS: u128 = 1 << 53;
 
 /// Makes what was appended to `out` since `start` one JSON string.
 pub fn quote_from(out: &mut Vec<u8>, start: usize) {
@@ -42,23 +42,15 @@ pub fn quoted(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-pub fn unsigned(value: u64, out: &mut Vec<u8>) {
-    if value > DOUBLE_HOLDS {
+/// A number of 64 bits, signed or not; as a string where a double does not hold it.
+pub fn number(value: i128, out: &mut Vec<u8>) {
+    let quote = value.unsigned_abs() > DOUBLE_HOLDS;
+    if quote {
         out.push(b'"');
-        number::unsigned(value, out);
-        out.push(b'"');
-    } else {
-        number::unsigned(value, out);
     }
-}
-
-pub fn signed(value: i64, out: &mut Vec<u8>) {
-    if value.unsigned_abs() > DOUBLE_HOLDS {
+    number::wide(value, out);
+    if quote {
         out.push(b'"');
-        number::signed(value, out);
-        out.push(b'"');
-    } else {
-        number::signed(value, out);
     }
 }
 
@@ -88,11 +80,10 @@ mod tests {
     #[test]
     fn what_a_double_cannot_hold_is_a_string() {
         let mut out = vec![];
-        unsigned(1 << 53, &mut out);
-        out.push(b' ');
-        unsigned((1 << 53) + 1, &mut out);
-        out.push(b' ');
-        signed(i64::MIN, &mut out);
-        assert_eq!(out, br#"9007199254740992 "9007199254740993" "-9223372036854775808""#);
+        for value in [1 << 53, (1 << 53) + 1, i128::from(i64::MIN), -1] {
+            number(value, &mut out);
+            out.push(b' ');
+        }
+        assert_eq!(out, br#"9007199254740992 "9007199254740993" "-9223372036854775808" -1 "#);
     }
 }

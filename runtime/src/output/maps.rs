@@ -1,266 +1,190 @@
-//! Maps as text and as JSON: sorted, in the layouts of the language.
+//! Maps as text and as JSON: elements merged over the CPUs, sorted, and written one after the other.
 
-use rtscript_codegen::object::MapInfo;
 use rtscript_lang::aggregate::Aggregate;
-use rtscript_lang::record::Record;
+use rtscript_lang::typed::Map;
 use rtscript_lang::types::Type;
-use std::cmp::Ordering;
 
-use super::aggregate::{Merged, Number};
-use super::value::{Names, number_of, until_nul};
-use super::{histogram, json, number};
+use super::aggregate::Summary;
+use super::json;
+use super::value::Values;
 use crate::session::maps::Element;
 
-/// An element that is ready to be printed.
+/// How much of a map is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The so many largest elements; 0 for all.
+    pub top: u32,
+    /// By what values are divided.
+    pub div: u64,
+}
+
+impl Limits {
+    pub const NONE: Limits = Limits { top: 0, div: 1 };
+}
+
+/// A map, or some of its elements, ready to be written.
+pub struct Listing<'a> {
+    map: &'a Map,
+    values: &'a Values<'a>,
+    div: u64,
+    /// In their order.
+    entries: Vec<Entry>,
+}
+
 struct Entry {
     key: Vec<u8>,
     value: Value,
 }
 
 enum Value {
-    Plain(Vec<u8>),
-    Merged(Merged),
+    Summary(Aggregate, Summary),
+    Bytes(Vec<u8>),
 }
 
-/// What `print(@m, top, div)` asks for; a `top` of 0 prints everything.
-#[derive(Clone, Copy, Debug)]
-pub struct Selection {
-    pub top: u32,
-    pub div: u64,
-}
+impl<'a> Listing<'a> {
+    /// Sorts the elements: numbers by their value, histograms by their total, all else by the key; where values are
+    /// equal, by the key.
+    pub fn new(map: &'a Map, values: &'a Values<'a>, elements: Vec<Element>, limits: Limits) -> Listing<'a> {
+        let mut sortable: Vec<(i128, Vec<u8>, Entry)> = elements
+            .into_iter()
+            .map(|element| {
+                let mut order = Vec::new();
+                if let Some(ty) = &map.key {
+                    values.sort_key(ty, &element.key, &mut order);
+                }
+                let value = merge(&map.value, element.values, values);
+                (rank(&map.value, &value, values), order, Entry { key: element.key, value })
+            })
+            .collect();
+        sortable.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        if limits.top > 0 {
+            let cut = sortable.len().saturating_sub(limits.top as usize);
+            sortable.drain(..cut);
+        }
+        let entries = sortable.into_iter().map(|(_, _, entry)| entry).collect();
+        Listing { map, values, div: limits.div.max(1), entries }
+    }
 
-impl Selection {
-    pub const ALL: Selection = Selection { top: 0, div: 1 };
-}
+    /// Appends `@name: value` or a line of `@name[key]: value` for each element. Nothing, where there are none.
+    pub fn text(&self, out: &mut Vec<u8>) {
+        for entry in &self.entries {
+            out.push(b'@');
+            out.extend_from_slice(self.map.name.as_bytes());
+            if let Some(ty) = &self.map.key {
+                out.push(b'[');
+                self.values.key_text(ty, &entry.key, out);
+                out.push(b']');
+            }
+            out.push(b':');
+            match &entry.value {
+                Value::Summary(aggregate, summary @ Summary::Buckets(_)) => {
+                    out.push(b'\n');
+                    summary.text(aggregate, self.div, out);
+                }
+                value => {
+                    out.push(b' ');
+                    self.value_text(value, out);
+                    out.push(b'\n');
+                }
+            }
+        }
+    }
 
-/// Appends a map; nothing where it is empty.
-pub fn text(
-    info: &MapInfo,
-    elements: Vec<Element>,
-    selection: Selection,
-    names: &Names<'_>,
-    out: &mut Vec<u8>,
-) {
-    for entry in sorted(info, elements, selection, names) {
+    /// Appends the whole map as one line of JSON. Nothing, where there are no elements.
+    pub fn json(&self, out: &mut Vec<u8>) {
+        if self.entries.is_empty() {
+            return;
+        }
+        out.extend_from_slice(match &self.map.value {
+            Type::Aggregate(Aggregate::Hist { .. } | Aggregate::Lhist { .. }) => b"{\"type\": \"hist\", ",
+            Type::Aggregate(Aggregate::Stats { .. }) => b"{\"type\": \"stats\", ",
+            _ => b"{\"type\": \"map\", ",
+        });
+        out.extend_from_slice(b"\"data\": {");
+        let start = out.len();
         out.push(b'@');
-        out.extend_from_slice(info.map.name.as_bytes());
-        match &info.map.key {
-            None => {}
-            Some(Type::Tuple(types)) => {
-                out.push(b'[');
-                names.sequence(types, &entry.key, out);
-                out.push(b']');
-            }
-            Some(key) => {
-                out.push(b'[');
-                names.text(key, &entry.key, out);
-                out.push(b']');
-            }
-        }
-        match (&entry.value, &info.map.value) {
-            (Value::Merged(Merged::Buckets(counts)), Type::Aggregate(aggregate)) => {
-                out.extend_from_slice(b":\n");
-                histogram::lines(aggregate, counts, divisor(aggregate, selection), out);
-            }
-            (value, ty) => {
-                out.extend_from_slice(b": ");
-                value_text(value, ty, selection.div, names, out);
-            }
-        }
-        out.push(b'\n');
-    }
-}
-
-/// Appends a map as one line of JSON; nothing where it is empty.
-pub fn json(
-    info: &MapInfo,
-    elements: Vec<Element>,
-    selection: Selection,
-    names: &Names<'_>,
-    out: &mut Vec<u8>,
-) {
-    let entries = sorted(info, elements, selection, names);
-    if entries.is_empty() {
-        return;
-    }
-    out.extend_from_slice(b"{\"type\": \"");
-    out.extend_from_slice(match &info.map.value {
-        Type::Aggregate(Aggregate::Hist { .. } | Aggregate::Lhist { .. }) => b"hist",
-        Type::Aggregate(Aggregate::Stats { .. }) => b"stats",
-        _ => b"map",
-    });
-    out.extend_from_slice(b"\", \"data\": {\"@");
-    // A name is made of letters, digits and `_`.
-    out.extend_from_slice(info.map.name.as_bytes());
-    out.extend_from_slice(b"\": ");
-    let is_keyed = info.map.key.is_some();
-    if is_keyed {
-        out.push(b'{');
-    }
-    for (index, entry) in entries.iter().enumerate() {
-        if index > 0 {
-            out.extend_from_slice(b", ");
-        }
-        if let Some(key) = &info.map.key {
-            let start = out.len();
-            json_key(key, &entry.key, names, out);
-            json::quote_from(out, start);
-            out.extend_from_slice(b": ");
-        }
-        value_json(&entry.value, &info.map.value, selection, names, out);
-    }
-    if is_keyed {
-        out.push(b'}');
-    }
-    out.extend_from_slice(b"}}\n");
-}
-
-/// Several keys are one string, with commas and no blanks between them.
-fn json_key(key: &Type, bytes: &[u8], names: &Names<'_>, out: &mut Vec<u8>) {
-    match key {
-        Type::Tuple(types) => {
-            for (index, field) in Record::of(types, &names.manifest.structs).fields.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
+        out.extend_from_slice(self.map.name.as_bytes());
+        json::quote_from(out, start);
+        out.extend_from_slice(b": ");
+        match (&self.map.key, &self.entries[..]) {
+            (None, entries) => {
+                if let Some(entry) = entries.first() {
+                    self.value_json(&entry.value, out);
                 }
-                json_key(&field.ty, bytes.get(field.offset as usize..).unwrap_or_default(), names, out);
             }
-        }
-        _ => names.text(key, bytes, out),
-    }
-}
-
-fn value_text(value: &Value, ty: &Type, div: u64, names: &Names<'_>, out: &mut Vec<u8>) {
-    match value {
-        Value::Plain(bytes) => match (ty, number_of(ty, bytes, names.manifest)) {
-            (Type::Int(_), Some((value, int))) if div > 1 => {
-                let value = if int.signed { Number::Signed(value) } else { Number::Unsigned(value as u64) };
-                number_text(value.divided_by(div), out);
-            }
-            _ => names.text(ty, bytes, out),
-        },
-        Value::Merged(Merged::Number(value)) => number_text(value.divided_by(div), out),
-        Value::Merged(Merged::Average { total, count }) => {
-            number_text(total.divided_by(*count).divided_by(div), out);
-        }
-        Value::Merged(Merged::Stats { total, count }) => {
-            out.extend_from_slice(b"{ .count = ");
-            number::unsigned(*count, out);
-            out.extend_from_slice(b", .average = ");
-            number_text(total.divided_by(*count).divided_by(div), out);
-            out.extend_from_slice(b", .total = ");
-            number_text(total.divided_by(div), out);
-            out.extend_from_slice(b" }");
-        }
-        // Lines of their own.
-        Value::Merged(Merged::Buckets(_)) => {}
-    }
-}
-
-fn value_json(value: &Value, ty: &Type, selection: Selection, names: &Names<'_>, out: &mut Vec<u8>) {
-    let div = selection.div;
-    match (value, ty) {
-        (Value::Plain(bytes), ty) => match (ty, number_of(ty, bytes, names.manifest)) {
-            (Type::Int(_), Some((value, int))) if div > 1 => {
-                let value = if int.signed { Number::Signed(value) } else { Number::Unsigned(value as u64) };
-                number_json(value.divided_by(div), out);
-            }
-            _ => names.json(ty, bytes, out),
-        },
-        (Value::Merged(Merged::Number(value)), _) => number_json(value.divided_by(div), out),
-        (Value::Merged(Merged::Average { total, count }), _) => {
-            number_json(total.divided_by(*count).divided_by(div), out);
-        }
-        (Value::Merged(Merged::Stats { total, count }), _) => {
-            out.extend_from_slice(b"{\"count\": ");
-            json::unsigned(*count, out);
-            out.extend_from_slice(b", \"average\": ");
-            number_json(total.divided_by(*count).divided_by(div), out);
-            out.extend_from_slice(b", \"total\": ");
-            number_json(total.divided_by(div), out);
-            out.push(b'}');
-        }
-        (Value::Merged(Merged::Buckets(counts)), Type::Aggregate(aggregate)) => {
-            histogram::json(aggregate, counts, divisor(aggregate, selection), out);
-        }
-        (Value::Merged(Merged::Buckets(_)), _) => out.extend_from_slice(b"null"),
-    }
-}
-
-/// The counts of a `hist` are divided, those of an `lhist` are not.
-fn divisor(aggregate: &Aggregate, selection: Selection) -> u64 {
-    if matches!(aggregate, Aggregate::Lhist { .. }) { 1 } else { selection.div }
-}
-
-fn number_text(number: Number, out: &mut Vec<u8>) {
-    match number {
-        Number::Signed(value) => number::signed(value, out),
-        Number::Unsigned(value) => number::unsigned(value, out),
-    }
-}
-
-fn number_json(number: Number, out: &mut Vec<u8>) {
-    match number {
-        Number::Signed(value) => json::signed(value, out),
-        Number::Unsigned(value) => json::unsigned(value, out),
-    }
-}
-
-/// Ascending: numbers and aggregates by what they amount to, everything else by key; and equal ones by key. The last
-/// `top` are kept.
-fn sorted(info: &MapInfo, elements: Vec<Element>, selection: Selection, names: &Names<'_>) -> Vec<Entry> {
-    let ty = &info.map.value;
-    let mut entries: Vec<(Option<i128>, Entry)> = elements
-        .into_iter()
-        .map(|Element { key, mut values }| {
-            let value = match ty {
-                Type::Aggregate(aggregate) => Value::Merged(Merged::of(aggregate, &values)),
-                _ => Value::Plain(if values.is_empty() { Vec::new() } else { values.swap_remove(0) }),
-            };
-            let weight = match &value {
-                Value::Merged(merged) => Some(merged.weight()),
-                Value::Plain(bytes) if matches!(ty, Type::Int(_)) => {
-                    number_of(ty, bytes, names.manifest).map(|(value, int)| {
-                        if int.signed { i128::from(value) } else { i128::from(value as u64) }
-                    })
+            (Some(ty), entries) => {
+                for (index, entry) in entries.iter().enumerate() {
+                    out.extend_from_slice(if index > 0 { b", " } else { b"{" });
+                    self.values.key_json(ty, &entry.key, out);
+                    out.extend_from_slice(b": ");
+                    self.value_json(&entry.value, out);
                 }
-                Value::Plain(_) => None,
-            };
-            (weight, Entry { key, value })
-        })
-        .collect();
-    let by_key = |a: &Entry, b: &Entry| match &info.map.key {
-        Some(key) => compare(key, &a.key, &b.key, names),
-        None => Ordering::Equal,
-    };
-    entries.sort_by(|(x, a), (y, b)| x.cmp(y).then_with(|| by_key(a, b)));
-    let first = match selection.top {
-        0 => 0,
-        top => entries.len().saturating_sub(top as usize),
-    };
-    entries.into_iter().skip(first).map(|(_, entry)| entry).collect()
-}
+                out.push(b'}');
+            }
+        }
+        out.extend_from_slice(b"}}\n");
+    }
 
-/// The order of keys: numbers by value, text by its bytes, tuples by one element after the other.
-fn compare(ty: &Type, a: &[u8], b: &[u8], names: &Names<'_>) -> Ordering {
-    let fields = |types: &[Type]| {
-        let record = Record::of(types, &names.manifest.structs);
-        let at = |bytes: &'_ [u8], offset: u32| bytes.get(offset as usize..).unwrap_or_default().to_vec();
-        record
-            .fields
-            .iter()
-            .map(|field| compare(&field.ty, &at(a, field.offset), &at(b, field.offset), names))
-            .find(|order| order.is_ne())
-            .unwrap_or(Ordering::Equal)
-    };
-    match ty {
-        Type::Tuple(types) => fields(types),
-        Type::Record(members) => fields(&members.iter().map(|(_, ty)| ty.clone()).collect::<Vec<_>>()),
-        Type::String(capacity) => until_nul(*capacity, a).cmp(until_nul(*capacity, b)),
-        _ => match (number_of(ty, a, names.manifest), number_of(ty, b, names.manifest)) {
-            (Some((x, int)), Some((y, _))) if int.signed => x.cmp(&y),
-            (Some((x, _)), Some((y, _))) => (x as u64).cmp(&(y as u64)),
-            _ => a.cmp(b),
-        },
+    fn value_text(&self, value: &Value, out: &mut Vec<u8>) {
+        match value {
+            Value::Summary(aggregate, summary) => summary.text(aggregate, self.div, out),
+            Value::Bytes(bytes) => match self.divided(bytes) {
+                Some(number) => super::number::wide(number, out),
+                None => self.values.text(&self.map.value, bytes, out),
+            },
+        }
+    }
+
+    fn value_json(&self, value: &Value, out: &mut Vec<u8>) {
+        match value {
+            Value::Summary(aggregate, summary) => summary.json(aggregate, self.div, out),
+            Value::Bytes(bytes) => match self.divided(bytes) {
+                Some(number) => json::number(number, out),
+                None => self.values.json(&self.map.value, bytes, out),
+            },
+        }
+    }
+
+    /// An integer, divided; `None` for values of other types.
+    fn divided(&self, bytes: &[u8]) -> Option<i128> {
+        match &self.map.value {
+            Type::Int(_) => {
+                let number = self.values.number(&self.map.value, bytes)?;
+                Some(number.value() / i128::from(self.div))
+            }
+            _ => None,
+        }
     }
 }
+
+/// What the CPUs have together. Of a plain value in a map that each CPU has for itself, integers are added up; of
+/// others it is the first that is not zero.
+fn merge(ty: &Type, cpus: Vec<Vec<u8>>, values: &Values<'_>) -> Value {
+    if let Type::Aggregate(aggregate) = ty {
+        return Value::Summary(*aggregate, Summary::of(aggregate, &cpus));
+    }
+    if let (Type::Int(_), true) = (ty, cpus.len() > 1) {
+        let numbers = cpus.iter().filter_map(|bytes| values.number(ty, bytes));
+        let total = numbers.fold(0, |total: u64, number| total.wrapping_add(number.bits));
+        return Value::Bytes(total.to_ne_bytes().to_vec());
+    }
+    let mut cpus = cpus.into_iter();
+    let first = cpus.next().unwrap_or_default();
+    let is_set = |bytes: &[u8]| bytes.iter().any(|&byte| byte != 0);
+    if is_set(&first) {
+        return Value::Bytes(first);
+    }
+    Value::Bytes(cpus.find(|bytes| is_set(bytes)).unwrap_or(first))
+}
+
+fn rank(ty: &Type, value: &Value, values: &Values<'_>) -> i128 {
+    match (ty, value) {
+        (_, Value::Summary(_, summary)) => summary.rank(),
+        (Type::Int(_), Value::Bytes(bytes)) => values.number(ty, bytes).map_or(0, |number| number.value()),
+        (_, Value::Bytes(_)) => 0,
+    }
+}
+
+#[cfg(test)]
+#[path = "maps_tests.rs"]
+mod tests;

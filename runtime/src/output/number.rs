@@ -69,6 +69,11 @@ pub fn signed(value: i64, out: &mut Vec<u8>) {
     unsigned(value.unsigned_abs(), out);
 }
 
+/// A number of 64 bits, signed or not.
+pub fn wide(value: i128, out: &mut Vec<u8>) {
+    if value < 0 { signed(value as i64, out) } else { unsigned(value as u64, out) }
+}
+
 /// `0x…`, as addresses are printed.
 pub fn address(value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0x");

@@ -1,68 +1,83 @@
-//! Values of any type, as `print` and `%s` write them, and as JSON.
+//! Values of any type as text and as JSON, from the bytes that programs keep and send.
 //!
-//! A value is its bytes, laid out as `Structs::layout` and `Record` say; what is missing of them reads as zero.
+//! The bytes may be fewer than the type has: what is missing reads as zero, and elements of an array that begin
+//! behind the last byte are left out.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use rtscript_codegen::object::Manifest;
+use rtscript_lang::config::Config;
 use rtscript_lang::record::Record;
-use rtscript_lang::types::{Int, Space, Stack, StackMode, StructId, Type};
+use rtscript_lang::types::{EnumId, Int, Space, Stack, StackMode, StructId, Structs, Type};
 
 use super::symbols::KernelSymbols;
-use super::time::{Clocks, strftime};
+use super::time::{self, Clocks};
 use super::users::Users;
 use super::{json, number};
 
 const AF_INET: u64 = 2;
 const AF_INET6: u64 = 10;
+/// What stands before a frame of a stack.
+const INDENT: &[u8] = b"        ";
+/// The address that ends a stack which could not be followed further.
+const UNWIND_FAILURE: u64 = u64::MAX;
 
-/// All that values refer to by number.
+/// What it takes to print values, apart from their bytes. Names of symbols and users, and the offsets of clocks,
+/// are looked up when the first value asks for them.
 #[derive(Debug)]
-pub struct Names<'a> {
-    pub manifest: &'a Manifest,
+pub struct Values<'a> {
+    structs: &'a Structs,
+    probe_names: &'a [String],
+    config: &'a Config,
     symbols: KernelSymbols,
-    clocks: Clocks,
     users: Users,
+    clocks: Clocks,
 }
 
-impl<'a> Names<'a> {
-    pub fn new(manifest: &'a Manifest) -> Names<'a> {
-        Names {
-            manifest,
+/// A number with the width and the sign of its type. The bits are extended to 64 by that sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    pub bits: u64,
+    /// In bytes.
+    pub size: u8,
+    pub signed: bool,
+}
+
+impl Number {
+    /// The value itself.
+    pub fn value(self) -> i128 {
+        if self.signed { i128::from(self.bits as i64) } else { i128::from(self.bits) }
+    }
+}
+
+impl<'a> Values<'a> {
+    pub fn new(structs: &'a Structs, probe_names: &'a [String], config: &'a Config) -> Values<'a> {
+        Values {
+            structs,
+            probe_names,
+            config,
             symbols: KernelSymbols::default(),
-            clocks: Clocks::default(),
             users: Users::default(),
+            clocks: Clocks::default(),
         }
     }
 
     /// Appends a value as `print` writes it.
     pub fn text(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
         match ty {
-            Type::Void | Type::Aggregate(_) => {}
-            Type::Bool => out.extend_from_slice(if byte(bytes) != 0 { b"true" } else { b"false" }),
-            Type::Int(int) => self.integer(*int, bytes, out),
-            Type::Enum(id) => {
-                let info = &self.manifest.structs.enums[*id];
-                let value = scalar(info.int, bytes);
-                match info.variants.iter().find(|(_, variant)| *variant == value) {
-                    Some((name, _)) => out.extend_from_slice(name.as_bytes()),
-                    None => self.integer(info.int, bytes, out),
-                }
-            }
+            Type::Void => out.extend_from_slice(b"null"),
+            Type::Bool => out.extend_from_slice(if is_true(bytes) { b"true" } else { b"false" }),
+            Type::Int(int) => integer(*int, bytes, out),
+            Type::Enum(id) => self.enumerator(*id, bytes, out),
             Type::String(capacity) => self.string(*capacity, bytes, out),
-            Type::Buffer(capacity) => escaped(buffer(*capacity, bytes), out),
-            Type::Pointer(..) => number::address(unsigned(bytes, 8), out),
+            Type::Buffer(capacity) => escaped(buffer(*capacity, bytes), false, out),
+            Type::Pointer(..) => number::address(word(bytes), out),
             Type::Struct(id) => {
-                let mut first = true;
-                out.push(b'{');
-                self.fields(*id, bytes, &mut |name, ty, bytes| {
-                    out.extend_from_slice(if first { b" ." } else { b", ." });
-                    first = false;
+                let mut separator: &[u8] = b"{ .";
+                self.each_member(*id, bytes, 0, &mut |name, ty, bytes| {
+                    out.extend_from_slice(std::mem::replace(&mut separator, b", ."));
                     out.extend_from_slice(name.as_bytes());
                     out.extend_from_slice(b" = ");
                     self.text(ty, bytes, out);
                 });
-                out.extend_from_slice(if first { b"}" } else { b" }" });
+                out.extend_from_slice(if separator == b"{ ." { b"{}" } else { b" }" });
             }
             Type::Array(element, count) => {
                 out.push(b'[');
@@ -76,73 +91,72 @@ impl<'a> Names<'a> {
             }
             Type::Tuple(types) => {
                 out.push(b'(');
-                self.sequence(types, bytes, out);
+                self.items(types, bytes, b", ", out);
                 out.push(b')');
             }
-            Type::Record(members) => {
-                out.push(b'{');
-                for (index, ((name, ty), bytes)) in
-                    members.iter().zip(self.members(members, bytes)).enumerate()
-                {
-                    out.extend_from_slice(if index == 0 { b" ." } else { b", ." });
+            Type::Record(fields) => {
+                let types: Vec<Type> = fields.iter().map(|(_, ty)| ty.clone()).collect();
+                let record = Record::of(&types, self.structs);
+                for (index, ((name, ty), field)) in fields.iter().zip(&record.fields).enumerate() {
+                    out.extend_from_slice(if index > 0 { b", ." } else { b"{ ." });
                     out.extend_from_slice(name.as_bytes());
                     out.extend_from_slice(b" = ");
-                    self.text(ty, bytes, out);
+                    self.text(ty, from(bytes, field.offset), out);
                 }
-                out.extend_from_slice(if members.is_empty() { b"}" } else { b" }" });
+                out.extend_from_slice(if fields.is_empty() { b"{}" } else { b" }" });
             }
-            Type::Stack(stack) => self.stack(stack, bytes, out),
-            Type::KernelSymbol => self.symbols.name(unsigned(bytes, 8), out),
-            // The names of user programs' symbols are not looked up.
-            Type::UserSymbol => number::address(unsigned(bytes, 8), out),
+            Type::Stack(stack) => self.stack(*stack, bytes, out),
+            Type::KernelSymbol => self.symbols.name(word(bytes), out),
+            Type::UserSymbol => number::address(word(bytes), out),
             Type::Inet => inet(bytes, out),
             Type::Mac => {
                 for index in 0..6 {
                     if index > 0 {
                         out.push(b':');
                     }
-                    number::hex_byte(byte(bytes.get(index..).unwrap_or_default()), true, out);
+                    number::hex_byte(bytes.get(index).copied().unwrap_or(0), true, out);
                 }
             }
             Type::Timestamp(format, clock) => {
-                let (seconds, nanos) = self.clocks.time_of_day(unsigned(bytes, 8), *clock);
-                strftime(format, seconds, Some(nanos), out);
+                let (seconds, nanos) = self.clocks.time_of_day(word(bytes), *clock);
+                time::strftime(format, seconds, Some(nanos), out);
             }
             Type::Username => {
-                let uid = unsigned(bytes, 4);
-                match u32::try_from(uid).ok().and_then(|uid| self.users.name(uid)) {
+                let uid = word(first(bytes, 4)) as u32;
+                match self.users.name(uid) {
                     Some(name) => out.extend_from_slice(name),
-                    None => number::unsigned(uid, out),
+                    None => number::unsigned(u64::from(uid), out),
                 }
             }
             Type::Probe => {
-                let index = usize::try_from(unsigned(bytes, 8)).unwrap_or(usize::MAX);
-                let name = self.manifest.probe_names.get(index).map_or("", String::as_str);
-                out.extend_from_slice(name.as_bytes());
+                if let Some(name) = self.probe_name(bytes) {
+                    out.extend_from_slice(name.as_bytes());
+                }
             }
+            // A program has no aggregates but in maps, and those are printed by `aggregate`.
+            Type::Aggregate(_) => number::unsigned(word(bytes), out),
         }
     }
 
-    /// Appends a value as JSON.
+    /// Appends a value as JSON: numbers, enumerations and pointers as numbers, tuples and arrays as arrays,
+    /// structures and records as objects, all else as strings of its text.
     pub fn json(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
         match ty {
-            Type::Void | Type::Aggregate(_) => out.extend_from_slice(b"null"),
-            Type::Bool => self.text(ty, bytes, out),
-            Type::Int(int) => json_integer(*int, bytes, out),
-            Type::Enum(id) => json_integer(self.manifest.structs.enums[*id].int, bytes, out),
-            Type::Pointer(..) => json::unsigned(unsigned(bytes, 8), out),
+            Type::Void | Type::Bool => self.text(ty, bytes, out),
+            Type::Int(_) | Type::Enum(_) | Type::Pointer(..) => {
+                if let Some(number) = self.number(ty, bytes) {
+                    json::number(number.value(), out);
+                }
+            }
             Type::Struct(id) => {
-                let mut first = true;
-                out.push(b'{');
-                self.fields(*id, bytes, &mut |name, ty, bytes| {
-                    if !std::mem::replace(&mut first, false) {
-                        out.extend_from_slice(b", ");
-                    }
+                let mut separator: &[u8] = b"{";
+                self.each_member(*id, bytes, 0, &mut |name, ty, bytes| {
+                    out.extend_from_slice(std::mem::replace(&mut separator, b", "));
                     json::quoted(name.as_bytes(), out);
                     out.extend_from_slice(b": ");
                     self.json(ty, bytes, out);
                 });
-                out.push(b'}');
+                out.extend_from_slice(if separator == b"{" { b"{}" } else { b"}" });
             }
             Type::Array(element, count) => {
                 out.push(b'[');
@@ -156,26 +170,26 @@ impl<'a> Names<'a> {
             }
             Type::Tuple(types) => {
                 out.push(b'[');
-                let record = Record::of(types, &self.manifest.structs);
+                let record = Record::of(types, self.structs);
                 for (index, field) in record.fields.iter().enumerate() {
                     if index > 0 {
                         out.push(b',');
                     }
-                    self.json(&field.ty, bytes.get(field.offset as usize..).unwrap_or_default(), out);
+                    self.json(&field.ty, from(bytes, field.offset), out);
                 }
                 out.push(b']');
             }
-            Type::Record(members) => {
+            Type::Record(fields) => {
                 out.push(b'{');
-                for (index, ((name, ty), bytes)) in
-                    members.iter().zip(self.members(members, bytes)).enumerate()
-                {
+                let types: Vec<Type> = fields.iter().map(|(_, ty)| ty.clone()).collect();
+                let record = Record::of(&types, self.structs);
+                for (index, ((name, ty), field)) in fields.iter().zip(&record.fields).enumerate() {
                     if index > 0 {
                         out.extend_from_slice(b", ");
                     }
                     json::quoted(name.as_bytes(), out);
                     out.extend_from_slice(b": ");
-                    self.json(ty, bytes, out);
+                    self.json(ty, from(bytes, field.offset), out);
                 }
                 out.push(b'}');
             }
@@ -193,158 +207,340 @@ impl<'a> Names<'a> {
                 self.text(ty, bytes, out);
                 json::quote_from(out, start);
             }
+            Type::Aggregate(_) => json::number(i128::from(word(bytes)), out),
         }
     }
 
-    /// Appends the elements of a tuple without its parentheses: several keys of a map.
-    pub fn sequence(&self, types: &[Type], bytes: &[u8], out: &mut Vec<u8>) {
-        let record = Record::of(types, &self.manifest.structs);
-        for (index, field) in record.fields.iter().enumerate() {
-            if index > 0 {
-                out.extend_from_slice(b", ");
-            }
-            self.text(&field.ty, bytes.get(field.offset as usize..).unwrap_or_default(), out);
+    /// Appends the key of a map: several keys stand behind one another, without the tuple's parentheses.
+    pub fn key_text(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
+        match ty {
+            Type::Tuple(types) => self.items(types, bytes, b", ", out),
+            _ => self.text(ty, bytes, out),
         }
     }
 
-    /// Appends the text that `bytes` begin with; what stands for the rest of one that was cut follows.
-    fn string(&self, capacity: u32, bytes: &[u8], out: &mut Vec<u8>) {
-        let text = until_nul(capacity, bytes);
-        out.extend_from_slice(text);
-        // A read of memory takes as much as there is room for, and ends it with a NUL.
-        if capacity == self.manifest.config.max_strlen && text.len() as u32 + 1 >= capacity {
-            out.extend_from_slice(self.manifest.config.str_trunc_trailer.as_bytes());
+    /// Appends the key of a map as one JSON string; between several keys there are commas alone.
+    pub fn key_json(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        match ty {
+            Type::Tuple(types) => self.items(types, bytes, b",", out),
+            _ => self.text(ty, bytes, out),
         }
+        json::quote_from(out, start);
     }
 
-    fn integer(&self, int: Int, bytes: &[u8], out: &mut Vec<u8>) {
-        let value = scalar(int, bytes);
-        if int.signed { number::signed(value, out) } else { number::unsigned(value as u64, out) }
-    }
-
-    /// Goes through the members of a structure, with those of anonymous members in their place.
-    fn fields(&self, id: StructId, bytes: &[u8], each: &mut dyn FnMut(&str, &Type, &[u8])) {
-        let Some(fields) = &self.manifest.structs.structs[id].fields else { return };
-        for field in fields {
-            let at = bytes.get(field.offset_bits as usize / 8..).unwrap_or_default();
-            match (&field.ty, field.bits) {
-                (Type::Struct(inner), _) if field.name.is_empty() => self.fields(*inner, at, each),
-                (Type::Int(int), Some(width)) => {
-                    let value = bit_field(bytes, field.offset_bits, u32::from(width), int.signed);
-                    each(&field.name, &Type::Int(Int { size: 8, ..*int }), &value.to_ne_bytes());
+    /// Appends bytes whose order, byte by byte, is that of the values: numbers by their size, text by its bytes,
+    /// tuples field by field.
+    pub fn sort_key(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
+        match ty {
+            Type::Void => {}
+            Type::Bool
+            | Type::Int(_)
+            | Type::Enum(_)
+            | Type::Pointer(..)
+            | Type::KernelSymbol
+            | Type::Timestamp(..)
+            | Type::Username
+            | Type::Probe => {
+                if let Some(number) = self.number(ty, bytes) {
+                    let sign = if number.signed { 1 << 63 } else { 0 };
+                    out.extend_from_slice(&(number.bits ^ sign).to_be_bytes());
                 }
-                (ty, _) => each(&field.name, ty, at),
+            }
+            Type::String(capacity) => {
+                out.extend_from_slice(until_nul(first(bytes, *capacity)));
+                out.push(0);
+            }
+            Type::Buffer(capacity) => {
+                let content = buffer(*capacity, bytes);
+                // All keys of a map have as many bytes as this one.
+                padded(content, (*capacity).min(bytes.len() as u32), out);
+                out.extend_from_slice(&(content.len() as u32).to_be_bytes());
+            }
+            Type::Array(element, count) => {
+                for bytes in self.elements(element, *count, bytes) {
+                    self.sort_key(element, bytes, out);
+                }
+            }
+            Type::Tuple(types) => {
+                for field in Record::of(types, self.structs).fields {
+                    self.sort_key(&field.ty, from(bytes, field.offset), out);
+                }
+            }
+            Type::Record(fields) => {
+                let types: Vec<Type> = fields.iter().map(|(_, ty)| ty.clone()).collect();
+                for field in Record::of(&types, self.structs).fields {
+                    self.sort_key(&field.ty, from(bytes, field.offset), out);
+                }
+            }
+            Type::Stack(stack) => {
+                for address in frames(*stack, bytes) {
+                    out.extend_from_slice(&address.to_be_bytes());
+                }
+                out.extend_from_slice(&[0; 8]);
+            }
+            Type::UserSymbol => {
+                for index in 0..2 {
+                    out.extend_from_slice(&word(from(bytes, index * 8)).to_be_bytes());
+                }
+            }
+            Type::Inet => {
+                out.extend_from_slice(&word(bytes).to_be_bytes());
+                padded(first(from(bytes, 8), 16), 16, out);
+            }
+            Type::Struct(_) | Type::Mac => {
+                let size = self.structs.size_in_memory(ty);
+                out.extend_from_slice(first(bytes, size));
+            }
+            Type::Aggregate(_) => out.extend_from_slice(&word(bytes).to_be_bytes()),
+        }
+    }
+
+    /// The value as a number; `None` where it lies in memory and is more than a number.
+    pub fn number(&self, ty: &Type, bytes: &[u8]) -> Option<Number> {
+        let int = match ty {
+            Type::Bool => return Some(Number { bits: is_true(bytes).into(), size: 1, signed: false }),
+            Type::Int(int) => *int,
+            Type::Enum(id) => self.structs.enums.get(*id).map_or(Int::I32, |of| of.int),
+            Type::Username => Int::U32,
+            Type::Pointer(..) | Type::KernelSymbol | Type::Timestamp(..) | Type::Probe => Int::U64,
+            Type::Void
+            | Type::String(_)
+            | Type::Buffer(_)
+            | Type::Struct(_)
+            | Type::Array(..)
+            | Type::Tuple(_)
+            | Type::Record(_)
+            | Type::Stack(_)
+            | Type::UserSymbol
+            | Type::Inet
+            | Type::Mac
+            | Type::Aggregate(_) => return None,
+        };
+        Some(Number { bits: extended(int, bytes), size: int.size, signed: int.signed })
+    }
+
+    /// The bytes that `%r` and its kin print.
+    pub fn raw<'b>(&self, ty: &Type, bytes: &'b [u8]) -> &'b [u8] {
+        match ty {
+            Type::Buffer(capacity) => buffer(*capacity, bytes),
+            Type::String(capacity) => until_nul(first(bytes, *capacity)),
+            Type::Void
+            | Type::Bool
+            | Type::Int(_)
+            | Type::Enum(_)
+            | Type::Pointer(..)
+            | Type::Struct(_)
+            | Type::Array(..)
+            | Type::Tuple(_)
+            | Type::Record(_)
+            | Type::Stack(_)
+            | Type::KernelSymbol
+            | Type::UserSymbol
+            | Type::Inet
+            | Type::Mac
+            | Type::Timestamp(..)
+            | Type::Username
+            | Type::Probe
+            | Type::Aggregate(_) => first(bytes, self.structs.size_in_memory(ty)),
+        }
+    }
+
+    fn string(&self, capacity: u32, bytes: &[u8], out: &mut Vec<u8>) {
+        let text = until_nul(first(bytes, capacity));
+        out.extend_from_slice(text);
+        // Only a string of unknown length has this capacity: one that fills it was cut, all others end where they
+        // end. (One that is exactly as long cannot be told from one that was cut.)
+        if capacity == self.config.max_strlen && text.len() + 1 >= capacity as usize {
+            out.extend_from_slice(self.config.str_trunc_trailer.as_bytes());
+        }
+    }
+
+    fn enumerator(&self, id: EnumId, bytes: &[u8], out: &mut Vec<u8>) {
+        let Some(of) = self.structs.enums.get(id) else { return number::unsigned(word(bytes), out) };
+        let value = extended(of.int, bytes);
+        match of.variants.iter().find(|(_, variant)| *variant as u64 == value) {
+            Some((name, _)) => out.extend_from_slice(name.as_bytes()),
+            None => integer(of.int, bytes, out),
+        }
+    }
+
+    fn probe_name(&self, bytes: &[u8]) -> Option<&str> {
+        let index = usize::try_from(word(bytes)).ok()?;
+        self.probe_names.get(index).map(String::as_str)
+    }
+
+    fn items(&self, types: &[Type], bytes: &[u8], separator: &[u8], out: &mut Vec<u8>) {
+        for (index, field) in Record::of(types, self.structs).fields.iter().enumerate() {
+            if index > 0 {
+                out.extend_from_slice(separator);
+            }
+            let bytes = from(bytes, field.offset);
+            match &field.ty {
+                Type::Tuple(types) => {
+                    out.push(b'(');
+                    self.items(types, bytes, separator, out);
+                    out.push(b')');
+                }
+                ty => self.text(ty, bytes, out),
             }
         }
     }
 
+    /// The elements of an array, as far as there are bytes.
     fn elements<'b>(
         &self,
         element: &Type,
         count: u32,
         bytes: &'b [u8],
     ) -> impl Iterator<Item = &'b [u8]> + use<'b> {
-        let stride = self.manifest.structs.size_in_memory(element) as usize;
-        (0..count as usize).map(move |index| bytes.get(index * stride..).unwrap_or_default())
+        let stride = self.structs.size_in_memory(element).max(1) as usize;
+        bytes.chunks(stride).take(count as usize)
     }
 
-    fn members<'b>(&self, members: &[(String, Type)], bytes: &'b [u8]) -> Vec<&'b [u8]> {
-        let types: Vec<Type> = members.iter().map(|(_, ty)| ty.clone()).collect();
-        let record = Record::of(&types, &self.manifest.structs);
-        let at = |offset: u32| bytes.get(offset as usize..).unwrap_or_default();
-        record.fields.iter().map(|field| at(field.offset)).collect()
+    /// Calls `member` for each member of a structure with its bytes. Members of anonymous ones count as its own.
+    fn each_member(
+        &self,
+        id: StructId,
+        bytes: &[u8],
+        depth: u32,
+        member: &mut dyn FnMut(&str, &Type, &[u8]),
+    ) {
+        let Some(fields) = self.structs.structs.get(id).and_then(|of| of.fields.as_ref()) else { return };
+        for field in fields {
+            let inner = from(bytes, field.offset_bits / 8);
+            match (&field.ty, field.bits) {
+                (Type::Struct(id), _) if field.name.is_empty() => {
+                    if depth < MAX_NESTING {
+                        self.each_member(*id, inner, depth + 1, member);
+                    }
+                }
+                (_, _) if field.name.is_empty() => {}
+                (ty, None) => member(&field.name, ty, inner),
+                (ty, Some(width)) => {
+                    let signed = self.number(ty, &[]).is_some_and(|number| number.signed);
+                    let value = bit_field(inner, field.offset_bits % 8, width, signed);
+                    member(&field.name, ty, &value.to_ne_bytes());
+                }
+            }
+        }
     }
 
-    fn stack(&self, stack: &Stack, bytes: &[u8], out: &mut Vec<u8>) {
+    /// The names of user programs' symbols are not looked up.
+    fn frame(&self, space: Space, address: u64, out: &mut Vec<u8>) {
+        match space {
+            Space::Kernel | Space::Context => self.symbols.name_and_offset(address, out),
+            Space::User => number::address(address, out),
+        }
+    }
+
+    fn stack(&self, stack: Stack, bytes: &[u8], out: &mut Vec<u8>) {
         out.push(b'\n');
-        let frames = bytes.chunks_exact(8).take(stack.frames as usize).map(|frame| unsigned(frame, 8));
-        for address in frames.take_while(|address| *address != 0) {
+        for address in frames(stack, bytes) {
+            if address == UNWIND_FAILURE {
+                out.extend_from_slice(INDENT);
+                out.extend_from_slice(b"<unwind failure>\n");
+                continue;
+            }
             match stack.mode {
-                StackMode::Symbols => out.extend_from_slice(b"        "),
+                StackMode::Symbols => {
+                    out.extend_from_slice(INDENT);
+                    self.frame(stack.space, address, out);
+                }
                 StackMode::Perf => {
                     out.push(b'\t');
                     out.extend_from_slice(number::Digits::hex(address, false).as_bytes());
                     out.push(b' ');
+                    self.frame(stack.space, address, out);
                 }
-                StackMode::Raw => {
-                    out.extend_from_slice(number::Digits::hex(address, false).as_bytes());
-                    out.push(b'\n');
-                    continue;
-                }
-            }
-            match stack.space {
-                _ if address == u64::MAX => out.extend_from_slice(b"<unwind failure>"),
-                Space::Kernel | Space::Context => self.symbols.name_and_offset(address, out),
-                Space::User => number::address(address, out),
+                StackMode::Raw => out.extend_from_slice(number::Digits::hex(address, false).as_bytes()),
             }
             out.push(b'\n');
         }
     }
 }
 
-/// The number that the first `size` bytes are.
-pub fn unsigned(bytes: &[u8], size: usize) -> u64 {
-    let mut word = [0; 8];
-    for (to, from) in word[..size.min(8)].iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    u64::from_le_bytes(word)
-}
+/// Anonymous structures lie no deeper in one another than this.
+const MAX_NESTING: u32 = 32;
 
-/// A number, extended to 64 bits by its own sign.
-pub fn scalar(int: Int, bytes: &[u8]) -> i64 {
-    let value = unsigned(bytes, usize::from(int.size));
-    extend(value, u32::from(int.size) * 8, int.signed)
-}
-
-fn extend(value: u64, bits: u32, signed: bool) -> i64 {
-    let unused = 64 - bits.clamp(1, 64);
-    if signed { (value << unused) as i64 >> unused } else { (value << unused >> unused) as i64 }
-}
-
-/// The value of any scalar type as a number, with its size and sign; `None` for what is no scalar.
-pub fn number_of(ty: &Type, bytes: &[u8], manifest: &Manifest) -> Option<(i64, Int)> {
-    let int = match ty {
-        Type::Int(int) => *int,
-        Type::Bool => Int::U8,
-        Type::Enum(id) => manifest.structs.enums[*id].int,
-        Type::Pointer(..) | Type::KernelSymbol | Type::Timestamp(..) | Type::Probe | Type::UserSymbol => {
-            Int::U64
+/// The first eight bytes as a number.
+pub fn word(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk::<8>() {
+        Some(word) => u64::from_ne_bytes(*word),
+        None => {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u64::from_ne_bytes(word)
         }
-        Type::Username => Int::U32,
-        Type::Void
-        | Type::String(_)
-        | Type::Buffer(_)
-        | Type::Struct(_)
-        | Type::Array(..)
-        | Type::Tuple(_)
-        | Type::Record(_)
-        | Type::Stack(_)
-        | Type::Inet
-        | Type::Mac
-        | Type::Aggregate(_) => return None,
-    };
-    Some((scalar(int, bytes), int))
+    }
 }
 
-/// The bytes of a buffer: a length, then the content.
-pub fn buffer(capacity: u32, bytes: &[u8]) -> &[u8] {
-    let length = unsigned(bytes, 4).min(u64::from(capacity)) as usize;
-    let content = bytes.get(4..).unwrap_or_default();
-    &content[..length.min(content.len())]
+/// A number extended to 64 bits by its own sign.
+fn extended(int: Int, bytes: &[u8]) -> u64 {
+    let bits = word(first(bytes, u32::from(int.size)));
+    let unused = 64 - 8 * u32::from(int.size.clamp(1, 8));
+    if int.signed { ((bits << unused) as i64 >> unused) as u64 } else { bits }
 }
 
-/// The text before the first NUL.
-pub fn until_nul(capacity: u32, bytes: &[u8]) -> &[u8] {
-    let bytes = &bytes[..bytes.len().min(capacity as usize)];
-    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
-    &bytes[..end]
+fn integer(int: Int, bytes: &[u8], out: &mut Vec<u8>) {
+    let bits = extended(int, bytes);
+    if int.signed { number::signed(bits as i64, out) } else { number::unsigned(bits, out) }
 }
 
-/// Appends bytes as text: printable ASCII as it is, all others as `\x..`.
-pub fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
+/// `shift` is below 8, counted from the least significant bit of the first byte.
+fn bit_field(bytes: &[u8], shift: u32, width: u8, signed: bool) -> u64 {
+    let mut wide = [0; 16];
+    let length = bytes.len().min(9);
+    wide[..length].copy_from_slice(&bytes[..length]);
+    let bits = (u128::from_le_bytes(wide) >> shift) as u64;
+    let unused = 64 - u32::from(width.clamp(1, 64));
+    let high = bits << unused;
+    if signed { (high as i64 >> unused) as u64 } else { high >> unused }
+}
+
+fn is_true(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|&byte| byte != 0)
+}
+
+/// At most so many bytes.
+fn first(bytes: &[u8], size: u32) -> &[u8] {
+    &bytes[..bytes.len().min(size as usize)]
+}
+
+/// The bytes from an offset on, if there are any.
+fn from(bytes: &[u8], offset: u32) -> &[u8] {
+    bytes.get(offset as usize..).unwrap_or_default()
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    match memchr::memchr(0, bytes) {
+        Some(end) => &bytes[..end],
+        None => bytes,
+    }
+}
+
+/// The content of a buffer: `{ u32 length, bytes }`.
+fn buffer(capacity: u32, bytes: &[u8]) -> &[u8] {
+    let length = word(first(bytes, 4)) as u32;
+    first(from(bytes, 4), length.min(capacity))
+}
+
+/// The return addresses of a stack, innermost first.
+fn frames(stack: Stack, bytes: &[u8]) -> impl Iterator<Item = u64> + use<'_> {
+    bytes.chunks(8).take(stack.frames as usize).map(word).take_while(|&address| address != 0)
+}
+
+/// Appends exactly `size` bytes.
+fn padded(bytes: &[u8], size: u32, out: &mut Vec<u8>) {
+    let end = out.len() + size as usize;
+    out.extend_from_slice(bytes);
+    out.resize(end, 0);
+}
+
+/// Appends bytes as `%r` does, where printable ASCII is kept, or all of them as `\x..`.
+pub fn escaped(bytes: &[u8], all: bool, out: &mut Vec<u8>) {
     for &byte in bytes {
-        if matches!(byte, b' '..=b'~') {
+        if matches!(byte, b' '..=b'~') && !all {
             out.push(byte);
         } else {
             out.extend_from_slice(b"\\x");
@@ -353,38 +549,25 @@ pub fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn byte(bytes: &[u8]) -> u8 {
-    bytes.first().copied().unwrap_or(0)
-}
-
-fn json_integer(int: Int, bytes: &[u8], out: &mut Vec<u8>) {
-    let value = scalar(int, bytes);
-    if int.signed { json::signed(value, out) } else { json::unsigned(value as u64, out) }
-}
-
-/// Bits that may lie across two words.
-fn bit_field(bytes: &[u8], offset: u32, width: u32, signed: bool) -> i64 {
-    let at = offset as usize / 8;
-    let mut wide = [0; 16];
-    for (to, from) in wide.iter_mut().zip(bytes.get(at..).unwrap_or_default()) {
-        *to = *from;
-    }
-    let value = (u128::from_le_bytes(wide) >> (offset % 8)) as u64;
-    extend(value, width, signed)
-}
-
 fn inet(bytes: &[u8], out: &mut Vec<u8>) {
-    let address = bytes.get(8..).unwrap_or_default();
-    let mut all = [0; 16];
-    for (to, from) in all.iter_mut().zip(address) {
-        *to = *from;
-    }
-    match unsigned(bytes, 8) {
+    let mut address = [0; 16];
+    let given = first(from(bytes, 8), 16);
+    address[..given.len()].copy_from_slice(given);
+    match word(bytes) {
         AF_INET => {
-            let [a, b, c, d, ..] = all;
-            out.extend_from_slice(Ipv4Addr::new(a, b, c, d).to_string().as_bytes());
+            for (index, byte) in address[..4].iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                number::unsigned(u64::from(*byte), out);
+            }
         }
-        AF_INET6 => out.extend_from_slice(Ipv6Addr::from(all).to_string().as_bytes()),
+        AF_INET6 => out.extend_from_slice(std::net::Ipv6Addr::from(address).to_string().as_bytes()),
+        // No other family has addresses that are known here.
         _ => {}
     }
 }
+
+#[cfg(test)]
+#[path = "value_tests.rs"]
+mod tests;
