@@ -152,11 +152,17 @@ impl SiteWarning {
     pub fn message(&self) -> &'static str {
         match self.kind {
             SiteKind::ReadFailed => "memory could not be read; the value was taken as 0",
-            SiteKind::MapFull => "the map is full: a new element was not stored",
+            SiteKind::MapFull if self.is_full() => "the map is full: a new element was not stored",
+            SiteKind::MapFull => "the kernel had no memory at hand for a new element of the map",
             SiteKind::DeleteMissing => "there was no such element to delete",
             SiteKind::DivideByZero => "division or modulo by 0; the result was taken as 1",
             SiteKind::LoopCut => "the loop was cut: it reached the kernel's limit",
         }
+    }
+
+    /// Whether a map had no room, and not the kernel no memory that a program may take at that moment.
+    pub fn is_full(&self) -> bool {
+        self.kind == SiteKind::MapFull && self.error != -libc::ENOMEM
     }
 
     /// The kernel's helper that failed, where one did.
@@ -186,7 +192,8 @@ impl Diagnostic for SiteWarning {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(match self.kind {
             SiteKind::ReadFailed => "rt::read-failed",
-            SiteKind::MapFull => "rt::map-full",
+            SiteKind::MapFull if self.is_full() => "rt::map-full",
+            SiteKind::MapFull => "rt::map-memory",
             SiteKind::DeleteMissing => "rt::delete-missing",
             SiteKind::DivideByZero => "rt::divide-by-zero",
             SiteKind::LoopCut => "rt::loop-cut",
@@ -203,7 +210,7 @@ impl Diagnostic for SiteWarning {
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         match self.kind {
-            SiteKind::MapFull => {
+            SiteKind::MapFull if self.is_full() => {
                 Some(Box::new("give it more room: config = { max_map_keys = … }, or let @name = hash(…)"))
             }
             SiteKind::ReadFailed if self.error == -libc::ERANGE => {
@@ -212,9 +219,11 @@ impl Diagnostic for SiteWarning {
             SiteKind::ReadFailed if self.error == -libc::EFAULT => {
                 Some(Box::new("there is no memory at that address, or it is not in RAM"))
             }
-            SiteKind::ReadFailed | SiteKind::DeleteMissing | SiteKind::DivideByZero | SiteKind::LoopCut => {
-                None
-            }
+            SiteKind::MapFull
+            | SiteKind::ReadFailed
+            | SiteKind::DeleteMissing
+            | SiteKind::DivideByZero
+            | SiteKind::LoopCut => None,
         }
     }
 }

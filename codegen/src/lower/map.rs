@@ -112,14 +112,14 @@ impl Lowering<'_, '_> {
         self.b.switch_sealed(miss);
         if presence.is_none() {
             let zeros = self.b.value(Op::GlobalAddr(rtscript_lang::record::globals::ZEROS));
-            self.update(key, zeros, BPF_NOEXIST);
+            let result = self.update(key, zeros, BPF_NOEXIST);
             let second = self.lookup(key);
             let (made, full) = (self.b.block(), self.b.block());
             self.b.branch(Cond::Ne, second, Operand::Imm(0), made, full);
             self.b.switch_sealed(made);
             self.b.jump(there, &[second]);
             self.b.switch_sealed(full);
-            self.count_site(SiteKind::MapFull, span, None);
+            self.count_site(SiteKind::MapFull, span, Some(result));
         }
         self.b.jump(done, &[]);
         self.b.switch_sealed(there);

@@ -262,11 +262,15 @@ impl Output for Printer<'_> {
             (Format::Text, Loss::MapFull) => say(format_args!(
                 "Dropped {count} new map elements: their map was full (its size is max_map_keys)"
             )),
+            (Format::Text, Loss::MapMemory) => say(format_args!(
+                "Dropped {count} new map elements: the kernel had no memory at hand for them"
+            )),
             (Format::Json, loss) => {
                 let cause: &[u8] = match loss {
                     Loss::RingFull => b"ring full",
                     Loss::Nested => b"nested event",
                     Loss::MapFull => b"map full",
+                    Loss::MapMemory => b"no memory for a map element",
                 };
                 self.writer.append(|out| {
                     out.extend_from_slice(b"{\"type\": \"lost_events\", \"count\": ");

@@ -91,6 +91,8 @@ pub enum Loss {
     Nested,
     /// A map had no room for a new element.
     MapFull,
+    /// The kernel had no memory at hand for a new element of a map.
+    MapMemory,
 }
 
 /// What the command line says about a run.
@@ -302,12 +304,22 @@ impl<'a> Session<'a> {
     }
 
     fn tell_losses(&mut self) {
-        let full = (0..self.told.len()).filter_map(|index| self.globals.site(&self.object.manifest, index));
-        let full = full.filter(|site| site.kind == SiteKind::MapFull).map(|site| u64::from(site.count)).sum();
+        let (mut full, mut memory) = (0, 0);
+        for site in (0..self.told.len()).filter_map(|index| self.globals.site(&self.object.manifest, index)) {
+            match site.kind {
+                SiteKind::MapFull if site.is_full() => full += u64::from(site.count),
+                SiteKind::MapFull => memory += u64::from(site.count),
+                SiteKind::ReadFailed
+                | SiteKind::DeleteMissing
+                | SiteKind::DivideByZero
+                | SiteKind::LoopCut => {}
+            }
+        }
         let losses = [
             (Loss::RingFull, self.globals.lost()),
             (Loss::Nested, self.probes.skipped()),
             (Loss::MapFull, full),
+            (Loss::MapMemory, memory),
         ];
         for (loss, count) in losses.into_iter().filter(|(_, count)| *count > 0) {
             self.out.lost(loss, count);
