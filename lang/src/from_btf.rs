@@ -6,6 +6,7 @@
 //! computed with.
 
 use rtscript_syntax::ast::Tag;
+use rustc_hash::FxHashSet;
 
 use crate::btf::{self, Btf, Kind, TypeId};
 use crate::kernel::{Kernel, KernelError};
@@ -46,6 +47,62 @@ impl Structs {
         }
         self.structs[id].fields = Some(fields);
         Ok(())
+    }
+
+    /// Decodes the members of all structures that a value of this type holds, to the innermost: whoever prints the
+    /// value prints all of them.
+    pub fn complete_within(&mut self, ty: &Type, kernel: &dyn Kernel) -> Result<(), KernelError> {
+        self.complete_held(ty, kernel, &mut Vec::new(), &mut FxHashSet::default())
+    }
+
+    /// `outer` are the structures that the value lies in, `done` those that were gone through.
+    fn complete_held(
+        &mut self,
+        ty: &Type,
+        kernel: &dyn Kernel,
+        outer: &mut Vec<StructId>,
+        done: &mut FxHashSet<StructId>,
+    ) -> Result<(), KernelError> {
+        match ty {
+            Type::Struct(id) if outer.contains(id) => {
+                // Nothing holds itself but in a file that is not sound.
+                self.structs[*id].fields = Some(Vec::new());
+                Ok(())
+            }
+            Type::Struct(id) => {
+                if !done.insert(*id) {
+                    return Ok(());
+                }
+                self.complete(*id, kernel)?;
+                outer.push(*id);
+                for field in self.structs[*id].fields.clone().unwrap_or_default() {
+                    self.complete_held(&field.ty, kernel, outer, done)?;
+                }
+                outer.pop();
+                Ok(())
+            }
+            Type::Array(element, _) => self.complete_held(element, kernel, outer, done),
+            Type::Tuple(types) => types.iter().try_for_each(|ty| self.complete_held(ty, kernel, outer, done)),
+            Type::Record(fields) => {
+                fields.iter().try_for_each(|(_, ty)| self.complete_held(ty, kernel, outer, done))
+            }
+            Type::Void
+            | Type::Bool
+            | Type::Int(_)
+            | Type::Enum(_)
+            | Type::String(_)
+            | Type::Buffer(_)
+            | Type::Pointer(..)
+            | Type::Stack(_)
+            | Type::KernelSymbol
+            | Type::UserSymbol
+            | Type::Inet
+            | Type::Mac
+            | Type::Timestamp(..)
+            | Type::Username
+            | Type::Probe
+            | Type::Aggregate(_) => Ok(()),
+        }
     }
 
     /// The structure, union or enumeration with this name; script definitions come before the kernel's.

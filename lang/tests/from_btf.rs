@@ -56,6 +56,35 @@ fn members_are_decoded_when_asked_for() {
 }
 
 #[test]
+fn what_is_printed_is_decoded_to_the_innermost() {
+    let mut world = World::new(FIXTURE);
+    let tuple = Type::Tuple(vec![Type::I64, world.find("task_struct", Kind::Struct)]);
+    world.structs.complete_within(&tuple, &world.kernel).unwrap();
+    let task = world.structure("task_struct");
+    let held = world.fields(task).into_iter().filter_map(|field| match field.ty {
+        Type::Struct(id) => Some(id),
+        _ => None,
+    });
+    let held: Vec<StructId> = held.collect();
+    assert!(!held.is_empty());
+    assert!(held.iter().all(|id| world.structs.structs[*id].fields.is_some()));
+    // What is only pointed to is printed as an address.
+    let pointed_to = world.structure("signal_struct");
+    assert!(world.structs.structs[pointed_to].fields.is_none());
+}
+
+#[test]
+fn a_structure_that_holds_itself_ends() {
+    // 3 holds 4, and 4 holds 3.
+    let structure = |held: u32| [1, 4 << 24 | 1, 4, 1, held, 0];
+    let mut world = World::new(&small_btf(&[structure(4), structure(3)].concat(), ""));
+    let ty = world.structs.of_btf(world.kernel.btf().unwrap(), 0, TypeId(3));
+    world.structs.complete_within(&ty, &world.kernel).unwrap();
+    let Type::Struct(id) = ty else { panic!("{ty:?}") };
+    assert_eq!(world.structs.structs[id].fields.as_ref().map(Vec::len), Some(0));
+}
+
+#[test]
 fn bit_fields_have_their_width() {
     let mut world = World::new(FIXTURE);
     let field = world.field("task_struct", "in_iowait");

@@ -149,6 +149,7 @@ impl Checker<'_> {
         }
         let maps = self.finish_maps();
         self.finish_entities();
+        self.complete_printed(&maps);
         if !self.errors.is_empty() {
             self.errors.sort_by_key(|error| error.fact.start());
             return Err(self.errors);
@@ -166,6 +167,18 @@ impl Checker<'_> {
             config: self.config,
         };
         Ok(Checked { program, warnings: self.warnings })
+    }
+
+    /// Decodes the structures of all values that user space prints.
+    fn complete_printed(&mut self, maps: &PrimaryMap<typed::MapId, typed::Map>) {
+        let fields = self.actions.values().filter_map(Action::record).flat_map(|record| &record.fields);
+        let sent = fields.map(|field| (field.ty.clone(), Span::default()));
+        let kept =
+            maps.values().flat_map(|map| map.key.iter().chain([&map.value]).map(|ty| (ty.clone(), map.span)));
+        for (ty, span) in sent.chain(kept).collect::<Vec<_>>() {
+            let done = self.structs.complete_within(&ty, self.kernel);
+            self.fact(done, span);
+        }
     }
 
     /// Reports an error, once for each place, however many bodies it is found in.
