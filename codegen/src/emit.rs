@@ -68,10 +68,9 @@ impl Emit<'_> {
     fn destination(&self, mut block: Block) -> Block {
         // A loop of such blocks has no destination; it is left as it is.
         for _ in 0..self.allocation.order.len() {
-            match (&self.allocation.steps[block][..], &self.code.blocks[block].end) {
-                ([Step::End { .. }], End::Goto(edge, _)) if edge.to != block => block = edge.to,
-                _ => return block,
-            }
+            let [Step::End { .. }] = self.allocation.steps[block][..] else { break };
+            let End::Goto(edge, _) = &self.code.blocks[block].end else { break };
+            block = edge.to;
         }
         block
     }
@@ -210,11 +209,10 @@ impl Emit<'_> {
         for (index, to) in &self.jumps {
             let target = slot[self.starts[*to]?];
             let distance = target - (slot[*index] + 1);
-            match &mut self.out.insns[*index] {
-                Insn::Jump { offset, .. } | Insn::Goto { offset } | Insn::MayGoto { offset } => {
-                    *offset = i16::try_from(distance).ok()?;
-                }
-                _ => {}
+            if let Insn::Jump { offset, .. } | Insn::Goto { offset } | Insn::MayGoto { offset } =
+                &mut self.out.insns[*index]
+            {
+                *offset = i16::try_from(distance).ok()?;
             }
         }
         Some(())

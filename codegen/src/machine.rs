@@ -172,11 +172,11 @@ impl<T> Inst<T> {
 
     /// The register that use `i` must be in.
     pub fn fixed_use(&self, i: usize) -> Option<Reg> {
-        match self.op {
-            Op::Insn(Insn::CmpXchg { .. }) if i + 2 == self.uses.len() => Some(Reg::R0),
-            _ if self.is_call() => Some(Reg::argument(i)),
-            _ => None,
+        if self.is_call() {
+            return Some(Reg::argument(i));
         }
+        let expected = matches!(self.op, Op::Insn(Insn::CmpXchg { .. })) && i + 2 == self.uses.len();
+        expected.then_some(Reg::R0)
     }
 
     /// The register that the definition comes in.

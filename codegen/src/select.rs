@@ -358,16 +358,13 @@ impl Select<'_> {
         }
     }
 
+    /// The fact about a member that a value is, as an immediate.
     fn field_of(&self, value: ir::Value) -> Option<(i32, RelocationKind)> {
         let ir::Def::Inst(inst) = self.function.values[value] else { return None };
-        let (access, info) = match &self.function.insts[inst].op {
-            Op::FieldOffset(access) => (*access, FieldInfo::ByteOffset),
-            Op::FieldShift(access, Shift::Left) => (*access, FieldInfo::ShiftLeft),
-            Op::FieldShift(access, Shift::Right) => (*access, FieldInfo::ShiftRight),
-            _ => return None,
-        };
-        let (number, relocation) = self.field(access, info);
-        Some((i32::try_from(number).ok()?, relocation))
+        let data = &self.function.insts[inst];
+        let repeat = self.repeat(&data.op, data.span)?;
+        let relocation = repeat.tag.relocation.filter(|kind| matches!(kind, RelocationKind::Field(..)))?;
+        Some((repeat.op.small_constant()?, relocation))
     }
 }
 

@@ -8,6 +8,7 @@ use cranelift_entity::SecondaryMap;
 
 use super::{Block, Def, Function, Inst, Op, Operand, Terminator, Value};
 use crate::insn::{AluOp, Cond, Helper, Size};
+use crate::passes::combine::inverse;
 use crate::passes::dominance::Flow;
 
 /// Panics if `function` breaks the contract; `stage` names what came before.
@@ -199,10 +200,9 @@ impl Verify<'_> {
             _ if *left == pointer => edge(*cond),
             // Not fused yet: the branch is on the result of the comparison.
             Some(Op::Compare(Cond::Ne, compared, Operand::Imm(0))) if *compared == pointer => edge(*cond),
-            Some(Op::Compare(Cond::Eq, compared, Operand::Imm(0))) if *compared == pointer => match cond {
-                Cond::Ne => otherwise.block == block,
-                _ => *cond == Cond::Eq && then.block == block,
-            },
+            Some(Op::Compare(Cond::Eq, compared, Operand::Imm(0))) if *compared == pointer => {
+                inverse(*cond).is_some_and(edge)
+            }
             Some(_) | None => false,
         }
     }

@@ -20,13 +20,9 @@ pub fn clean(function: &mut Function) {
 }
 
 pub(super) fn constant(function: &Function, value: Value) -> Option<i64> {
-    match function.values[value] {
-        Def::Inst(inst) => match function.insts[inst].op {
-            Op::Const(constant) => Some(constant),
-            _ => None,
-        },
-        Def::Param(..) => None,
-    }
+    let Def::Inst(inst) = function.values[value] else { return None };
+    let Op::Const(constant) = function.insts[inst].op else { return None };
+    Some(constant)
 }
 
 fn decide_branches(function: &mut Function) -> bool {

@@ -1,15 +1,16 @@
 //! Folds additions into the displacements of loads and stores, constants into operands, and comparisons into branches.
 //! Leaves what is no longer used to `dead`.
 
-use super::clean::constant;
+use super::clean::{constant, replace_values};
 use super::dominance::Flow;
 use crate::insn::{AluOp, Cond};
 use crate::ir::builder::{fold, holds};
 use crate::ir::{Def, Function, Op, Operand, Terminator, Value};
 use crate::object::{Access, AccessId};
-use cranelift_entity::PrimaryMap;
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 pub fn combine(function: &mut Function, accesses: &PrimaryMap<AccessId, Access>) {
+    let mut replaced: SecondaryMap<Value, Option<Value>> = SecondaryMap::new();
     for block in Flow::of(function).order {
         for index in 0..function.blocks[block].insts.len() {
             let inst = function.blocks[block].insts[index];
@@ -18,12 +19,28 @@ pub fn combine(function: &mut Function, accesses: &PrimaryMap<AccessId, Access>)
             while let Some(better) = simpler(function, &op, accesses) {
                 op = better;
             }
+            if let (Some(same), Some(result)) = (unchanged(&op), function.insts[inst].result) {
+                replaced[result] = Some(same);
+            }
             function.insts[inst].op = op;
         }
         let mut terminator = function.blocks[block].terminator.clone();
         while fuse(function, &mut terminator) {}
         function.blocks[block].terminator = terminator;
     }
+    replace_values(function, &replaced);
+}
+
+/// The value that an operation leaves as it is.
+fn unchanged(op: &Op) -> Option<Value> {
+    use AluOp::{Add, Arsh, Div, Lsh, Mul, Or, Rsh, Sdiv, Sub, Xor};
+    let Op::Binary(alu, value, Operand::Imm(imm)) = op else { return None };
+    let neutral = match imm {
+        0 => matches!(alu, Add | Sub | Or | Xor | Lsh | Rsh | Arsh),
+        1 => matches!(alu, Mul | Div | Sdiv),
+        _ => false,
+    };
+    neutral.then_some(*value)
 }
 
 fn op_of(function: &Function, value: Value) -> Option<&Op> {
@@ -35,10 +52,8 @@ fn op_of(function: &Function, value: Value) -> Option<&Op> {
 
 /// `value + constant`, if that is what it is.
 fn sum(function: &Function, value: Value) -> Option<(Value, i32)> {
-    match op_of(function, value)? {
-        Op::Binary(AluOp::Add, left, Operand::Imm(imm)) => Some((*left, *imm)),
-        _ => None,
-    }
+    let Op::Binary(AluOp::Add, left, Operand::Imm(imm)) = op_of(function, value)? else { return None };
+    Some((*left, *imm))
 }
 
 /// A displacement that an instruction can have.
@@ -60,17 +75,17 @@ fn simpler(function: &Function, op: &Op, accesses: &PrimaryMap<AccessId, Access>
             if let Some(number) = constant(function, *left) {
                 return Some(Op::Const(fold(*alu, number, i64::from(*imm))));
             }
-            match alu {
-                AluOp::Sub => Some(Op::Binary(AluOp::Add, *left, Operand::Imm(imm.checked_neg()?))),
-                AluOp::Add => match op_of(function, *left)? {
-                    Op::SlotAddr(slot, offset) => Some(Op::SlotAddr(*slot, offset.checked_add(*imm)?)),
-                    Op::Binary(AluOp::Add, inner, Operand::Imm(other)) => {
-                        Some(Op::Binary(AluOp::Add, *inner, Operand::Imm(other.checked_add(*imm)?)))
-                    }
-                    _ => None,
-                },
-                _ => None,
+            if *alu == AluOp::Sub {
+                return Some(Op::Binary(AluOp::Add, *left, Operand::Imm(imm.checked_neg()?)));
             }
+            if *alu != AluOp::Add {
+                return None;
+            }
+            if let Op::SlotAddr(slot, offset) = op_of(function, *left)? {
+                return Some(Op::SlotAddr(*slot, offset.checked_add(*imm)?));
+            }
+            let (inner, other) = sum(function, *left)?;
+            Some(Op::Binary(AluOp::Add, inner, Operand::Imm(other.checked_add(*imm)?)))
         }
         Op::Compare(cond, left, right) => {
             if let Some(imm) = small(right) {
@@ -155,11 +170,7 @@ fn fuse(function: &Function, terminator: &mut Terminator) -> bool {
     let (Some(Op::Compare(inner, a, b)), Operand::Imm(0)) = (op_of(function, *left), &right) else {
         return false;
     };
-    let fused = match cond {
-        Cond::Ne => Some(*inner),
-        Cond::Eq => inverse(*inner),
-        _ => None,
-    };
+    let fused = if *cond == Cond::Ne { Some(*inner) } else { inverse(*inner).filter(|_| *cond == Cond::Eq) };
     let Some(fused) = fused else { return false };
     (*cond, *left, *right) = (fused, *a, *b);
     true

@@ -68,7 +68,7 @@ type Range = Option<(u32, u32)>;
 fn ranges(function: &Function) -> SecondaryMap<Slot, Range> {
     let flow = Flow::of(function);
     let mut origin: SecondaryMap<Value, Vec<Slot>> = SecondaryMap::new();
-    // Addresses flow through additions and parameters; a few rounds find all, also around loops.
+    // Addresses flow through arithmetic and parameters; a few rounds find all, also around loops.
     let mut changed = true;
     while changed {
         changed = false;
@@ -76,17 +76,12 @@ fn ranges(function: &Function) -> SecondaryMap<Slot, Range> {
             for &inst in &function.blocks[block].insts {
                 let data = &function.insts[inst];
                 let Some(result) = data.result else { continue };
-                let from = match &data.op {
-                    Op::SlotAddr(slot, _) => vec![*slot],
-                    Op::Binary(AluOp::Add, left, right) => {
-                        let mut slots = origin[*left].clone();
-                        if let Operand::Value(right) = right {
-                            slots.extend(&origin[*right]);
-                        }
-                        slots
-                    }
-                    _ => continue,
-                };
+                let mut from = Vec::new();
+                if let Op::SlotAddr(slot, _) = data.op {
+                    from.push(slot);
+                } else if let Op::Binary(..) = data.op {
+                    data.op.each_use(|value| from.extend(&origin[value]));
+                }
                 changed |= extend(&mut origin[result], from);
             }
             for jump in function.blocks[block].terminator.jumps() {
@@ -263,10 +258,9 @@ fn add_scratch(
 fn place_of_lookup(function: &Function, offsets: &[(Slot, u32)]) -> (Block, usize) {
     let flow = Flow::of(function);
     let dominators = flow.dominators();
-    let uses_scratch = |inst: &Inst| match function.insts[*inst].op {
-        Op::SlotAddr(slot, _) => offsets.iter().any(|(other, _)| *other == slot),
-        _ => false,
-    };
+    let in_scratch = |slot: Slot| offsets.iter().any(|(other, _)| *other == slot);
+    let uses_scratch =
+        |inst: &Inst| matches!(function.insts[*inst].op, Op::SlotAddr(slot, _) if in_scratch(slot));
     let users =
         flow.order.iter().copied().filter(|block| function.blocks[*block].insts.iter().any(uses_scratch));
     let Some(mut block) = users.reduce(|a, b| flow.meet(&dominators, a, b)) else {
@@ -319,9 +313,10 @@ fn records_held(function: &Function, flow: &Flow) -> SecondaryMap<Block, bool> {
 
 /// Whether a record is held after an instruction.
 fn after(function: &Function, inst: Inst, held: bool) -> bool {
-    match function.insts[inst].op {
-        Op::Call(Helper::RingbufReserve, _) => true,
-        Op::Call(Helper::RingbufSubmit | Helper::RingbufDiscard, _) => false,
-        _ => held,
+    if let Op::Call(helper, _) = function.insts[inst].op {
+        let ends = matches!(helper, Helper::RingbufSubmit | Helper::RingbufDiscard);
+        helper == Helper::RingbufReserve || held && !ends
+    } else {
+        held
     }
 }

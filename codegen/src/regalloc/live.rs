@@ -10,6 +10,10 @@ use rustc_hash::FxHashMap;
 
 pub const OUT_OF_LOOP: u32 = 100_000;
 
+/// A definition that can be repeated is not carried further than this: it costs an instruction to have it again, and a
+/// program mentions hundreds of them.
+const REPEAT_BEYOND: u32 = 64;
+
 pub type Distances = FxHashMap<Value, u32>;
 
 /// The shape of the control flow.
@@ -97,10 +101,14 @@ fn successors<T>(code: &Code<T>, block: Block) -> Vec<Block> {
 impl NextUse {
     pub fn of<T>(code: &Code<T>, flow: &Flow) -> NextUse {
         let mut next = NextUse { entry: SecondaryMap::new(), exit: SecondaryMap::new() };
-        let mut changed = true;
-        while changed {
-            changed = false;
+        // The blocks whose successors have changed; without loops one walk finds all.
+        let mut stale: EntitySet<Block> = EntitySet::new();
+        stale.extend(flow.order.iter().copied());
+        while !stale.is_empty() {
             for &block in flow.order.iter().rev() {
+                if !stale.remove(block) {
+                    continue;
+                }
                 let exit = next.at_exit(code, flow, block);
                 let mut entry = Distances::default();
                 let data = &code.blocks[block];
@@ -119,7 +127,9 @@ impl NextUse {
                         entry.insert(value, i as u32);
                     }
                 }
-                changed |= entry != next.entry[block];
+                if entry != next.entry[block] {
+                    stale.extend(flow.preds[block].iter().copied());
+                }
                 next.entry[block] = entry;
                 next.exit[block] = exit;
             }
@@ -133,7 +143,8 @@ impl NextUse {
         for edge in code.blocks[block].end.edges() {
             let extra = if flow.leaves_loop(block, edge.to) { OUT_OF_LOOP } else { 0 };
             for (&value, &distance) in &self.entry[edge.to] {
-                if !code.blocks[edge.to].params.contains(&value) {
+                let far = code.values[value].is_some() && distance > REPEAT_BEYOND;
+                if !far && !code.blocks[edge.to].params.contains(&value) {
                     let d = exit.entry(value).or_insert(u32::MAX);
                     *d = distance.saturating_add(extra).min(*d);
                 }
