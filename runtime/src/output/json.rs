@@ -21,20 +21,23 @@ pub fn quote_from(out: &mut Vec<u8>, start: usize) {
 pub fn quoted(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for chunk in text.utf8_chunks() {
-        for byte in chunk.valid().bytes() {
-            match byte {
+        let mut rest = chunk.valid().as_bytes();
+        while let Some(at) = rest.iter().position(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f)) {
+            out.extend_from_slice(&rest[..at]);
+            match rest[at] {
                 b'"' => out.extend_from_slice(b"\\\""),
                 b'\\' => out.extend_from_slice(b"\\\\"),
                 b'\n' => out.extend_from_slice(b"\\n"),
                 b'\r' => out.extend_from_slice(b"\\r"),
                 b'\t' => out.extend_from_slice(b"\\t"),
-                0x00..=0x1f | 0x7f => {
+                byte => {
                     out.extend_from_slice(b"\\u00");
                     number::hex_byte(byte, false, out);
                 }
-                _ => out.push(byte),
             }
+            rest = &rest[at + 1..];
         }
+        out.extend_from_slice(rest);
         if !chunk.invalid().is_empty() {
             out.extend_from_slice("\u{fffd}".as_bytes());
         }

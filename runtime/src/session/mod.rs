@@ -240,17 +240,22 @@ impl<'a> Session<'a> {
         let deadline = self.settings.duration.and_then(|duration| Instant::now().checked_add(duration));
         loop {
             // While nobody reads the output, events stay where they are; what does not fit there is counted.
-            let blocked = self.out.watched().is_some_and(|(_, blocked)| blocked);
-            let look = if blocked { Look::Nothing } else { self.look() };
+            let was_blocked = self.is_blocked();
+            let look = if was_blocked { Look::Nothing } else { self.look() };
             self.out.flush();
             self.tell_warnings();
             let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
             if is_late || self.globals.is_exiting() || self.has_enough() || self.out.broken().is_some() {
                 return Ok(false);
             }
+            let blocked = self.is_blocked();
+            if was_blocked && !blocked {
+                // It is read again: there are events to take that came meanwhile.
+                continue;
+            }
             let mut polled = vec![readable(signals.as_fd())];
             polled.extend(self.child.as_ref().map(|child| readable(child.as_fd())));
-            if let Some((fd, blocked)) = self.out.watched() {
+            if let Some((fd, _)) = self.out.watched() {
                 // That the other side is gone is told without being asked for.
                 let events = if blocked { libc::POLLOUT } else { 0 };
                 polled.push(libc::pollfd { events, ..readable(fd) });
@@ -271,6 +276,11 @@ impl<'a> Session<'a> {
                 return Ok(false);
             }
         }
+    }
+
+    /// Whether the output must be read before more can be printed.
+    fn is_blocked(&self) -> bool {
+        self.out.watched().is_some_and(|(_, blocked)| blocked)
     }
 
     /// Takes events out of the rings, as many as there are but no more than a batch.
