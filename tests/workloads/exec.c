@@ -30,6 +30,6 @@ int main(int argc, char **argv)
 			fail("cannot wait", strerror(errno));
 		zero += WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	}
-	printf("children=%ld zero=%ld\n", count, zero);
+	say("children=%ld zero=%ld\n", count, zero);
 	return 0;
 }

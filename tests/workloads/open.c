@@ -28,6 +28,6 @@ int main(int argc, char **argv)
 			close(fd);
 		}
 	}
-	printf("opened=%ld failed=%ld\n", opened, failed);
+	say("opened=%ld failed=%ld\n", opened, failed);
 	return 0;
 }

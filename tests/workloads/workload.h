@@ -1,6 +1,7 @@
 /* What the workloads share: arguments, the clock, the pinned CPU.
  *
- * A workload does a known number of known things and then prints one line of key=value pairs. It reports
+ * A workload does a known number of known things and then prints one line of key=value pairs, unless WORKLOAD_SILENT is
+ * set: where a tracer prints to the same pipe, nobody knows which of the two comes first. It reports
  * a mistake in its use or its environment on standard error and exits with status 2.
  */
 #ifndef WORKLOAD_H
@@ -11,6 +12,7 @@
 #endif
 #include <errno.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,17 @@ static inline void fail(const char *what, const char *why)
 {
 	fprintf(stderr, "%s: %s\n", what, why);
 	exit(2);
+}
+
+/* Prints the workload's line. */
+__attribute__((format(printf, 1, 2))) static inline void say(const char *format, ...)
+{
+	if (getenv("WORKLOAD_SILENT"))
+		return;
+	va_list arguments;
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
 }
 
 /* A whole number from the command line, no smaller than `least`. */
@@ -55,8 +68,8 @@ static inline void report(const char *what, long count, long elapsed_ns)
 {
 	if (elapsed_ns < 1)
 		elapsed_ns = 1;
-	printf("%s=%ld elapsed_ns=%ld ns_each=%ld per_second=%ld\n", what, count, elapsed_ns,
-	       count ? elapsed_ns / count : 0, (long)(count * 1e9 / elapsed_ns));
+	say("%s=%ld elapsed_ns=%ld ns_each=%ld per_second=%ld\n", what, count, elapsed_ns,
+	    count ? elapsed_ns / count : 0, (long)(count * 1e9 / elapsed_ns));
 }
 
 /* Names number `i` (counted from 1) in place: the last seven bytes of `name`, before its NUL, are digits. */

@@ -1,0 +1,222 @@
+//! Cases that run the command: the strata *runtime* and *command line*.
+//!
+//! | key | |
+//! |---|---|
+//! | `args` | words in front of the script; `'…'` holds blanks |
+//! | `parameters` | words behind it |
+//! | `workload` | a program of `tests/workloads` with its arguments, for `-c`; it prints nothing |
+//! | `env` | `NAME=VALUE`, any number of times |
+//! | `exit` | the exit code, 0 unless given |
+//! | `user` | the number of a user to run as, instead of root |
+//! | `needs` | `nothing` where tracing need not be possible |
+//!
+//! | section | |
+//! |---|---|
+//! | `script` | what `-e` says; without it the words are all there is |
+//! | `file` | a file whose path `{{file}}` stands for in words |
+//! | `stdin` | standard input |
+//! | `stdout`, `stderr` | what is printed; without `stderr` nothing but `Attached N probes` |
+//! | `output` | what is in the file whose path `{{output}}` stands for in words |
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::case::Case;
+use super::{Outcome, pattern};
+use crate::workloads::workload;
+
+/// After so long a run counts as hung and is killed. Nothing that passes comes near to it.
+const HUNG: Duration = Duration::from_secs(60);
+
+const KEYS: &[&str] = &["args", "parameters", "workload", "env", "exit", "user", "needs"];
+const SECTIONS: &[&str] = &["script", "file", "stdin", "stdout", "stderr", "output"];
+
+/// What a run left behind.
+#[derive(Debug)]
+pub struct Ended {
+    /// `exit N` or `signal N`.
+    pub status: String,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The command under test, with an environment that is the same everywhere.
+pub fn rtscript() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtscript"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("TZ", "UTC").env("NO_COLOR", "1").env("WORKLOAD_SILENT", "1");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs the case of a file.
+pub fn run(path: &Path, cannot_trace: Option<String>) -> Outcome {
+    let case = Case::read(path);
+    if let Err(error) = case.check(KEYS, SECTIONS) {
+        return Outcome::Failed(error);
+    }
+    if let Some(why) = cannot_trace.filter(|_| case.value("needs") != Some("nothing")) {
+        return Outcome::Skipped(why);
+    }
+    let files = Files::new(&case.name());
+    let command = match command(&case, &files) {
+        Ok(command) => command,
+        Err(why) => return Outcome::Skipped(why),
+    };
+    let ended = match end(start(command), case.section("stdin").unwrap_or("").to_owned()) {
+        Ok(ended) => ended,
+        Err(why) => return Outcome::Failed(why),
+    };
+    let status = format!("exit {}", case.value("exit").unwrap_or("0"));
+    if ended.status != status {
+        let Ended { status: found, stdout, stderr } = ended;
+        return Outcome::Failed(format!("expected {status}, found {found}\n{stdout}\n{stderr}"));
+    }
+    let attached =
+        |text: &str| pattern::matches("Attached {{number}} probes\n", text) || text == "Attached 1 probe\n";
+    let mut found = vec![("stdout", files.hide(ended.stdout))];
+    if case.section("stderr").is_some() || !attached(&ended.stderr) {
+        found.push(("stderr", files.hide(ended.stderr)));
+    }
+    if case.section("output").is_some() {
+        found.push(("output", fs::read_to_string(&files.output).unwrap_or_default()));
+    }
+    case.judge(&found)
+}
+
+fn command(case: &Case, files: &Files) -> Result<Command, String> {
+    let mut command = rtscript();
+    let word = |word: String| {
+        word.replace("{{file}}", &files.file.to_string_lossy())
+            .replace("{{output}}", &files.output.to_string_lossy())
+    };
+    if let Some(text) = case.section("file") {
+        fs::write(&files.file, text).expect("a file");
+    }
+    for pair in case.values("env") {
+        let (name, value) = pair.split_once('=').expect("NAME=VALUE");
+        command.env(name, value);
+    }
+    command.args(words(case.value("args").unwrap_or("")).into_iter().map(word));
+    if let Some(line) = case.value("workload") {
+        let (name, arguments) = line.split_once(' ').unwrap_or((line, ""));
+        command.arg("-c").arg(format!("'{}' {arguments}", workload(name)?.display()));
+    }
+    if let Some(script) = case.section("script") {
+        command.arg("-e").arg(script);
+    }
+    command.args(words(case.value("parameters").unwrap_or("")).into_iter().map(word));
+    if case.section("stdin").is_some() {
+        command.stdin(Stdio::piped());
+    }
+    if let Some(user) = case.value("user") {
+        if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) != 0) {
+            return Err("only root can run it as another user".to_owned());
+        }
+        let user = user.parse().expect("a number");
+        command.uid(user).gid(user);
+    }
+    Ok(command)
+}
+
+pub fn start(mut command: Command) -> Child {
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Waits for the end of a run, and reads what it prints meanwhile.
+pub fn end(mut child: Child, input: String) -> Result<Ended, String> {
+    let stdin = child.stdin.take();
+    // Whoever does not read its input closes it: no failure.
+    let writer = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
+    let stdout = read_all(child.stdout.take());
+    let stderr = read_all(child.stderr.take());
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+            break status;
+        }
+        if start.elapsed() > HUNG {
+            let _ = child.kill();
+            let _ = child.wait();
+            let text = stderr.join().unwrap_or_default();
+            return Err(format!("it did not end, and was killed after {} s\n{text}", HUNG.as_secs()));
+        }
+        thread::sleep(Duration::from_millis(2));
+    };
+    let _ = writer.join();
+    let status = match (status.code(), std::os::unix::process::ExitStatusExt::signal(&status)) {
+        (Some(code), _) => format!("exit {code}"),
+        (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+    };
+    Ok(Ended { status, stdout: stdout.join().unwrap_or_default(), stderr: stderr.join().unwrap_or_default() })
+}
+
+fn read_all(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What was read before a failure counts.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        // Bytes that are no text are shown by their numbers.
+        bytes.utf8_chunks().fold(String::new(), |text, chunk| {
+            let invalid: String = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")).collect();
+            text + chunk.valid() + &invalid
+        })
+    })
+}
+
+/// Splits words at blanks; `'…'` holds them.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    for character in text.chars() {
+        match character {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// The files of a run, which go when it is over.
+struct Files {
+    file: PathBuf,
+    output: PathBuf,
+}
+
+impl Files {
+    fn new(name: &str) -> Files {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let pid = std::process::id();
+        Files {
+            file: directory.join(format!("{name}.{pid}.bt")),
+            output: directory.join(format!("{name}.{pid}.out")),
+        }
+    }
+
+    /// Puts the placeholders back where a path is printed.
+    fn hide(&self, text: String) -> String {
+        text.replace(&*self.file.to_string_lossy(), "{{file}}")
+            .replace(&*self.output.to_string_lossy(), "{{output}}")
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // They are there only where the case uses them.
+        let _ = fs::remove_file(&self.file);
+        let _ = fs::remove_file(&self.output);
+    }
+}
