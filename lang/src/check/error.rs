@@ -301,17 +301,6 @@ pub enum Fact {
         #[label("must be {expected}")]
         at: Span,
     },
-    /// `$1` is no number, and is used as one.
-    #[error("`${index}` is \"{value}\", which is no number")]
-    #[diagnostic(code("rt::positional"))]
-    Positional {
-        index: u32,
-        value: String,
-        #[label("used as a number here")]
-        at: Span,
-        #[help]
-        help: Option<&'static str>,
-    },
 
     // Calls.
     #[error("`{name}` takes {expected}, and got {found}")]
@@ -636,14 +625,6 @@ pub enum Warning {
     Unused {
         #[label("has no effect")]
         at: Span,
-    },
-    /// Settings of the other tool that mean nothing here.
-    #[error("the setting `{name}` has no effect")]
-    #[diagnostic(code("rt::ignored-setting"), severity(warning))]
-    IgnoredSetting {
-        name: String,
-        #[label("ignored")]
-        at: Option<Span>,
     },
     #[error("statements after this one are never reached")]
     #[diagnostic(code("rt::unreachable"), severity(warning))]
