@@ -35,6 +35,11 @@ pub trait Provider: Sync {
     /// The typed arguments as C declarations, one line each, for `-lv`.
     fn describe(&self, target: &Target, kernel: &dyn Kernel) -> Result<Vec<String>, AttachError>;
 
+    /// What `probetype` is in its probes.
+    fn probe_type(&self) -> &'static str {
+        self.names()[0]
+    }
+
     /// When programs of this provider run relative to attaching.
     fn phase(&self) -> Phase {
         Phase::Attached

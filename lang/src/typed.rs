@@ -98,6 +98,8 @@ pub struct Stmt {
 pub enum StmtKind {
     /// Evaluated for its effect.
     Expr(Expr),
+    /// `_ = value`: evaluated, and the script says that the value is not wanted.
+    Discard(Expr),
     SetLocal(LocalId, Expr),
     SetMap(Element, Expr),
     /// `@m op= value` on a number; atomic where the operation allows it.

@@ -1,7 +1,7 @@
 //! Statements and control flow.
 
 use rtscript_lang::record::globals;
-use rtscript_lang::typed::{Block, ExprKind, LocalId, Stmt, StmtKind};
+use rtscript_lang::typed::{Block, Expr, ExprKind, LocalId, Stmt, StmtKind};
 
 use super::{Loop, Lowering, Storage};
 use crate::insn::{AluOp, Cond, Size};
@@ -26,15 +26,16 @@ impl Lowering<'_, '_> {
 
     fn statement(&mut self, stmt: &Stmt) {
         match &stmt.kind {
-            StmtKind::Expr(expr) => match &expr.kind {
-                ExprKind::Delete(element) => self.delete_discarded(element, expr.span),
-                _ if expr.ty.is_scalar() => {
+            StmtKind::Expr(Expr { kind: ExprKind::Delete(element), span, .. }) => {
+                self.delete_discarded(element, *span);
+            }
+            StmtKind::Expr(expr) | StmtKind::Discard(expr) => {
+                if expr.ty.is_scalar() {
                     self.scalar(expr);
-                }
-                _ => {
+                } else {
                     self.place(expr);
                 }
-            },
+            }
             StmtKind::SetLocal(local, value) => self.set_local(*local, value),
             StmtKind::SetMap(element, value) => self.set_map(element, value, stmt.span),
             StmtKind::UpdateMap(element, op, value) => self.update_map(element, *op, value, stmt.span),

@@ -19,6 +19,7 @@ pub(super) struct Instance<'a> {
     pub probe: &'a ast::Probe,
     pub targets: Vec<Target>,
     pub context: Context,
+    pub probe_type: &'static str,
     /// Where the targets are matches of a wildcard: the first of them.
     pub expanded: Option<Expanded>,
     /// The process that `-p` asks for, where it applies.
@@ -101,6 +102,7 @@ impl<'a> Checker<'a> {
                     ProgramKind::PerfEvent => false,
                 };
             self.instances.push(Instance {
+                probe_type: provider.probe_type(),
                 probe,
                 targets: vec![target],
                 context,

@@ -90,7 +90,7 @@ impl Checker<'_> {
                 Some(constant(u64::from(self.options.child_pid.is_some()), Type::Bool, span))
             }
             Constant::ProbeType => {
-                let name = self.instances[self.walk.instance?].targets[0].provider;
+                let name = self.instances[self.walk.instance?].probe_type;
                 Some(super::expressions::text(name.as_bytes().to_vec(), span))
             }
         }

@@ -50,7 +50,7 @@ impl Checker<'_> {
         let kind = match &stmt.kind {
             Ast::Let { name, ty, value } => return self.declaration(name, ty.as_ref(), value.as_ref(), span),
             Ast::Assign { target, op, value } => return self.assignment(target, *op, value, span),
-            Ast::Discard(value) => StmtKind::Expr(self.expr(value)?),
+            Ast::Discard(value) => StmtKind::Discard(self.expr(value)?),
             Ast::Expr(value) => return self.effect(value, span),
             Ast::If(inner) => self.branch(inner)?,
             Ast::Block(block) => StmtKind::Block(self.block(block)),
@@ -411,6 +411,7 @@ fn ends(kind: &StmtKind) -> bool {
     match kind {
         StmtKind::Break | StmtKind::Continue | StmtKind::Return(_) | StmtKind::Exit(..) => true,
         StmtKind::Expr(_)
+        | StmtKind::Discard(_)
         | StmtKind::SetLocal(..)
         | StmtKind::SetMap(..)
         | StmtKind::UpdateMap(..)

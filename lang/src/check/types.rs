@@ -212,7 +212,10 @@ impl Checker<'_> {
                     let name = of.name.as_ref();
                     let known = name.map(|name| self.structs.tagged(of.tag, &name.name, self.kernel));
                     if !matches!(known, Some(Ok(Some(_)))) {
-                        self.not_yet(format!("a definition of a {}", of.tag.keyword()), definition.span);
+                        self.not_yet(
+                            format!("a `{}` of the script's own", of.tag.keyword()),
+                            definition.span,
+                        );
                     }
                 }
             }

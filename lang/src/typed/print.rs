@@ -72,6 +72,7 @@ impl Printer<'_, '_, '_> {
     fn stmt(&mut self, stmt: &Stmt) -> fmt::Result {
         let text = match &stmt.kind {
             StmtKind::Expr(expr) => self.expr(expr),
+            StmtKind::Discard(expr) => format!("_ = {}", self.expr(expr)),
             StmtKind::SetLocal(local, value) => format!("${} = {}", self.local(*local), self.expr(value)),
             StmtKind::SetMap(element, value) => format!("{} = {}", self.element(element), self.expr(value)),
             StmtKind::UpdateMap(element, op, value) => {

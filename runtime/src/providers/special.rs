@@ -13,6 +13,9 @@ use crate::attach::{Attach, Environment};
 pub struct Begin;
 pub struct End;
 
+/// What both call themselves.
+const PROBE_TYPE: &str = "special";
+
 impl Provider for Begin {
     fn names(&self) -> &'static [&'static str] {
         &["begin"]
@@ -36,6 +39,10 @@ impl Provider for Begin {
 
     fn describe(&self, _: &Target, _: &dyn Kernel) -> Result<Vec<String>, AttachError> {
         Ok(Vec::new())
+    }
+
+    fn probe_type(&self) -> &'static str {
+        PROBE_TYPE
     }
 
     fn phase(&self) -> Phase {
@@ -66,6 +73,10 @@ impl Provider for End {
 
     fn describe(&self, _: &Target, _: &dyn Kernel) -> Result<Vec<String>, AttachError> {
         Ok(Vec::new())
+    }
+
+    fn probe_type(&self) -> &'static str {
+        PROBE_TYPE
     }
 
     fn phase(&self) -> Phase {
