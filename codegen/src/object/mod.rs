@@ -3,6 +3,9 @@
 //! It holds the programs as instructions with relocations, the maps, what the kernel needs to relocate member
 //! accesses, and the manifest: what user space must know to attach, to print, and to report.
 
+mod btf;
+mod elf;
+mod ext;
 mod text;
 
 use cranelift_entity::{PrimaryMap, entity_impl};
