@@ -20,7 +20,9 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
+use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -31,7 +33,7 @@ use super::{Outcome, pattern};
 use crate::workloads::workload;
 
 /// After so long a run counts as hung and is killed. Nothing that passes comes near to it.
-const HUNG: Duration = Duration::from_secs(60);
+pub const HUNG: Duration = Duration::from_secs(60);
 
 const KEYS: &[&str] = &["args", "parameters", "workload", "env", "exit", "user", "needs"];
 const SECTIONS: &[&str] = &["script", "file", "stdin", "stdout", "stderr", "output"];
@@ -115,7 +117,7 @@ fn command(case: &Case, files: &Files) -> Result<Command, String> {
         command.stdin(Stdio::piped());
     }
     if let Some(user) = case.value("user") {
-        if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) != 0) {
+        if fs::metadata("/proc/self").is_ok_and(|own| own.uid() != 0) {
             return Err("only root can run it as another user".to_owned());
         }
         let user = user.parse().expect("a number");
@@ -124,32 +126,56 @@ fn command(case: &Case, files: &Files) -> Result<Command, String> {
     Ok(command)
 }
 
-pub fn start(mut command: Command) -> Child {
-    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+/// A process that this test started: it is killed where the test ends before it does.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Of one that has ended already this does nothing.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+pub fn start(mut command: Command) -> Running {
+    Running(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
 }
 
 /// Waits for the end of a run, and reads what it prints meanwhile.
-pub fn end(mut child: Child, input: String) -> Result<Ended, String> {
-    let stdin = child.stdin.take();
+pub fn end(mut running: Running, input: String) -> Result<Ended, String> {
+    let stdin = running.stdin.take();
     // Whoever does not read its input closes it: no failure.
     let writer = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
-    let stdout = read_all(child.stdout.take());
-    let stderr = read_all(child.stderr.take());
+    let stdout = read_all(running.stdout.take());
+    let stderr = read_all(running.stderr.take());
     let start = Instant::now();
     let status = loop {
-        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+        if let Some(status) = running.try_wait().map_err(|error| error.to_string())? {
             break status;
         }
         if start.elapsed() > HUNG {
-            let _ = child.kill();
-            let _ = child.wait();
+            drop(running);
             let text = stderr.join().unwrap_or_default();
             return Err(format!("it did not end, and was killed after {} s\n{text}", HUNG.as_secs()));
         }
         thread::sleep(Duration::from_millis(2));
     };
     let _ = writer.join();
-    let status = match (status.code(), std::os::unix::process::ExitStatusExt::signal(&status)) {
+    let status = match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit {code}"),
         (None, signal) => format!("signal {}", signal.unwrap_or(0)),
     };

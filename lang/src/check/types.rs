@@ -212,10 +212,7 @@ impl Checker<'_> {
                     let name = of.name.as_ref();
                     let known = name.map(|name| self.structs.tagged(of.tag, &name.name, self.kernel));
                     if !matches!(known, Some(Ok(Some(_)))) {
-                        self.not_yet(
-                            format!("a `{}` of the script's own", of.tag.keyword()),
-                            definition.span,
-                        );
+                        self.not_yet(format!("defining a type by `{}`", of.tag.keyword()), definition.span);
                     }
                 }
             }
