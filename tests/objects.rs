@@ -93,7 +93,8 @@ fn with_bpftool(elf: &[u8]) -> Outcome {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("object-{number}.o"));
     fs::write(&file, elf).expect("the target directory can be written");
     let script = "mount -t bpf bpf /sys/fs/bpf && exec bpftool prog loadall \"$0\" /sys/fs/bpf/loaded";
-    let output = Command::new("unshare").args(["-m", "sh", "-c", script]).arg(&file).output().expect("unshare");
+    let output =
+        Command::new("unshare").args(["-m", "sh", "-c", script]).arg(&file).output().expect("unshare");
     fs::remove_file(&file).expect("it was just written");
     if output.status.success() {
         return Outcome::Passed;
@@ -146,7 +147,8 @@ fn renamed_pid(elf: &[u8], object: &Object) -> Result<u32, String> {
     let mut loaded = load_all(elf)?;
     let events = loaded.maps().map(|(name, _)| name.to_owned()).find(|name| name.starts_with("events"));
     let events = events.ok_or("the object has no map for events")?;
-    let mut ring = RingBuf::try_from(loaded.take_map(&events).expect("it has the map")).map_err(|e| e.to_string())?;
+    let mut ring =
+        RingBuf::try_from(loaded.take_map(&events).expect("it has the map")).map_err(|e| e.to_string())?;
     let (_, program) = loaded.programs_mut().next().ok_or("the object has no program")?;
     let program: &mut RawTracePoint = program.try_into().map_err(|error| format!("{error:?}"))?;
     program.attach("task_rename").map_err(|error| error.to_string())?;

@@ -73,7 +73,8 @@ pub fn emit(
     if stage == Stage::Asm {
         return save(object.to_string().as_bytes(), line);
     }
-    let elf = object.to_elf().map_err(|error| Failure::line(format!("the object cannot be written: {error}")))?;
+    let elf =
+        object.to_elf().map_err(|error| Failure::line(format!("the object cannot be written: {error}")))?;
     save(&elf, line)
 }
 
