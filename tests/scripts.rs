@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use strata::case::Case;
-use strata::command::{rtscript, start, words};
+use strata::command::{rtscript, words};
 use strata::{Outcome, Test, pattern};
 
 /// The word by which the command says that everything is attached.
@@ -48,14 +48,14 @@ fn run(script: &Path, case: &Case) -> Outcome {
         return Outcome::Failed(error);
     }
     let workload = case.value("workload").unwrap_or("true");
-    let mut shell = start({
+    let mut shell = {
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("read go; {workload}"));
         // What it writes goes there.
         command.current_dir(env!("CARGO_TARGET_TMPDIR"));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    });
+        command.spawn().expect("there is a shell")
+    };
     let pid = shell.id().to_string();
     let with_pid = |text: &str| text.replace("{pid}", &pid);
     let mut command = rtscript();
@@ -63,7 +63,7 @@ fn run(script: &Path, case: &Case) -> Outcome {
     command.args(words(case.value("args").unwrap_or("")).iter().map(|word| with_pid(word)));
     command.arg(script);
     command.args(words(case.value("parameters").unwrap_or("")).iter().map(|word| with_pid(word)));
-    let mut tracer = start(command);
+    let mut tracer = command.spawn().expect("it was built");
     let mut stdout = BufReader::new(tracer.stdout.take().expect("a pipe"));
     let mut first = String::new();
     if stdout.read_line(&mut first).is_err() || first.trim_end() != NOTIFY {

@@ -120,7 +120,7 @@ impl Writer {
         if let Some(&id) = self.ints.get(&key) {
             return id;
         }
-        let id = self.push(name, INT << 24, size, &[encoding | size * 8]);
+        let id = self.push(name, INT << 24, size, &[encoding | (size * 8)]);
         self.ints.insert(key, id);
         id
     }
