@@ -265,6 +265,13 @@ impl Select<'_> {
                         }
                         None => self.source(*right, &mut uses),
                     },
+                    // The kernel's verifier refuses what the machine would take modulo 64.
+                    Operand::Imm(imm) if is_shift(*op) => Source::Imm(imm & 63),
+                    // It refuses a zero it can see as well; one in a register gives the result that is wanted.
+                    Operand::Imm(0) if is_division(*op) => {
+                        uses.push(self.constant(0, tag));
+                        Source::Reg(Reg::R0)
+                    }
                     Operand::Imm(imm) => Source::Imm(*imm),
                 };
                 self.push(Insn::Alu { width: Width::W64, op: *op, dst: Reg::R0, src }, def, uses, tag);
@@ -366,6 +373,14 @@ impl Select<'_> {
         let relocation = repeat.tag.relocation.filter(|kind| matches!(kind, RelocationKind::Field(..)))?;
         Some((repeat.op.small_constant()?, relocation))
     }
+}
+
+fn is_shift(op: AluOp) -> bool {
+    matches!(op, AluOp::Lsh | AluOp::Rsh | AluOp::Arsh)
+}
+
+fn is_division(op: AluOp) -> bool {
+    matches!(op, AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod)
 }
 
 fn narrow(size: Size) -> Option<crate::insn::Narrow> {
