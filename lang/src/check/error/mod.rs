@@ -1,4 +1,6 @@
-//! Everything that can be wrong with a script, and how it is said. All wording of the stage is here.
+//! Everything that can be wrong with a script, and how it is said. All wording of the stage is in this folder.
+//!
+//! What belongs to one topic stands in a file of its own, and is a transparent variant of [`Fact`].
 //!
 //! An error is a [`Fact`], and, where a wildcard led to it, which of its matches. Codes are stable.
 
@@ -9,6 +11,12 @@ use rtscript_syntax::source::Span;
 use thiserror::Error;
 
 use crate::kernel::KernelError;
+
+mod warning;
+mod words;
+
+pub use warning::Warning;
+pub use words::{argument_of, arity, map_key, map_value, variable};
 
 /// One error, ready to be rendered.
 #[derive(Clone, Debug, PartialEq)]
@@ -576,93 +584,6 @@ pub enum Fact {
     },
 }
 
-/// What is legal and probably not meant.
-#[derive(Clone, Debug, PartialEq, Error, Diagnostic)]
-pub enum Warning {
-    /// Signed and unsigned 64-bit values in one place.
-    #[error("{what} holds signed and unsigned values, and is `int64`")]
-    #[diagnostic(
-        code("rt::sign"),
-        severity(warning),
-        help("a cast, such as `(uint64)`, says which is meant")
-    )]
-    MixedSigns {
-        what: String,
-        #[label("unsigned values above 2^63 are read as negative")]
-        at: Span,
-    },
-    #[error("a signed and an unsigned number are compared as signed ones")]
-    #[diagnostic(
-        code("rt::sign"),
-        severity(warning),
-        help("a cast, such as `(uint64)`, says which is meant")
-    )]
-    MixedComparison {
-        #[label("this is signed")]
-        signed: Span,
-        #[label("this is not")]
-        unsigned: Span,
-    },
-    /// A value that is wider than the variable's annotated type.
-    #[error("`{from}` is cut to `{to}`")]
-    #[diagnostic(code("rt::narrowing"), severity(warning), help("a cast, `({to})`, says that this is meant"))]
-    Narrowing {
-        from: String,
-        to: String,
-        #[label("this is `{from}`")]
-        at: Span,
-    },
-    /// An attach point that does not exist, with `missing_probes = warn`.
-    #[error("`{text}` does not exist, and is left out")]
-    #[diagnostic(code("rt::missing-probe"), severity(warning))]
-    MissingProbe {
-        text: String,
-        #[label("no match")]
-        at: Span,
-    },
-    #[error("the value of this expression is not used")]
-    #[diagnostic(code("rt::unused"), severity(warning), help("`_ = …` says that this is meant"))]
-    Unused {
-        #[label("has no effect")]
-        at: Span,
-    },
-    #[error("statements after this one are never reached")]
-    #[diagnostic(code("rt::unreachable"), severity(warning))]
-    Unreachable {
-        #[label("never reached")]
-        at: Span,
-    },
-}
-
-/// The words for what a use is of.
-pub fn variable(name: &str) -> String {
-    format!("`${name}`")
-}
-
-pub fn map_value(name: &str) -> String {
-    format!("`@{name}`")
-}
-
-pub fn map_key(name: &str) -> String {
-    format!("the key of `@{name}`")
-}
-
-pub fn argument_of(function: &str) -> String {
-    format!("the argument of `{function}`")
-}
-
-/// How many arguments a function takes.
-pub fn arity((least, most): (usize, usize)) -> String {
-    let arguments =
-        |count: usize| if count == 1 { "1 argument".to_string() } else { format!("{count} arguments") };
-    match (least, most) {
-        (0, 0) => "no arguments".to_string(),
-        (least, usize::MAX) => format!("at least {}", arguments(least)),
-        (least, most) if least == most => arguments(least),
-        (least, most) => format!("{least} to {}", arguments(most)),
-    }
-}
-
 fn kernel_fact(error: &KernelError) -> String {
     match error {
         KernelError::Missing { what } => format!("this kernel does not have {what}"),
@@ -675,12 +596,6 @@ fn kernel_fact(error: &KernelError) -> String {
 fn start_of(diagnostic: &dyn Diagnostic) -> usize {
     let labels = diagnostic.labels().into_iter().flatten();
     labels.map(|label| label.offset()).next().unwrap_or(0)
-}
-
-impl Warning {
-    pub fn start(&self) -> usize {
-        start_of(self)
-    }
 }
 
 impl Fact {

@@ -1,0 +1,71 @@
+//! What is legal and probably not meant.
+
+use miette::Diagnostic;
+use rtscript_syntax::source::Span;
+use thiserror::Error;
+
+use super::start_of;
+
+/// What is legal and probably not meant.
+#[derive(Clone, Debug, PartialEq, Error, Diagnostic)]
+pub enum Warning {
+    /// Signed and unsigned 64-bit values in one place.
+    #[error("{what} holds signed and unsigned values, and is `int64`")]
+    #[diagnostic(
+        code("rt::sign"),
+        severity(warning),
+        help("a cast, such as `(uint64)`, says which is meant")
+    )]
+    MixedSigns {
+        what: String,
+        #[label("unsigned values above 2^63 are read as negative")]
+        at: Span,
+    },
+    #[error("a signed and an unsigned number are compared as signed ones")]
+    #[diagnostic(
+        code("rt::sign"),
+        severity(warning),
+        help("a cast, such as `(uint64)`, says which is meant")
+    )]
+    MixedComparison {
+        #[label("this is signed")]
+        signed: Span,
+        #[label("this is not")]
+        unsigned: Span,
+    },
+    /// A value that is wider than the variable's annotated type.
+    #[error("`{from}` is cut to `{to}`")]
+    #[diagnostic(code("rt::narrowing"), severity(warning), help("a cast, `({to})`, says that this is meant"))]
+    Narrowing {
+        from: String,
+        to: String,
+        #[label("this is `{from}`")]
+        at: Span,
+    },
+    /// An attach point that does not exist, with `missing_probes = warn`.
+    #[error("`{text}` does not exist, and is left out")]
+    #[diagnostic(code("rt::missing-probe"), severity(warning))]
+    MissingProbe {
+        text: String,
+        #[label("no match")]
+        at: Span,
+    },
+    #[error("the value of this expression is not used")]
+    #[diagnostic(code("rt::unused"), severity(warning), help("`_ = …` says that this is meant"))]
+    Unused {
+        #[label("has no effect")]
+        at: Span,
+    },
+    #[error("statements after this one are never reached")]
+    #[diagnostic(code("rt::unreachable"), severity(warning))]
+    Unreachable {
+        #[label("never reached")]
+        at: Span,
+    },
+}
+
+impl Warning {
+    pub fn start(&self) -> usize {
+        start_of(self)
+    }
+}

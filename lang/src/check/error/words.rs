@@ -1,0 +1,30 @@
+//! Words that several messages share.
+
+/// The words for what a use is of.
+pub fn variable(name: &str) -> String {
+    format!("`${name}`")
+}
+
+pub fn map_value(name: &str) -> String {
+    format!("`@{name}`")
+}
+
+pub fn map_key(name: &str) -> String {
+    format!("the key of `@{name}`")
+}
+
+pub fn argument_of(function: &str) -> String {
+    format!("the argument of `{function}`")
+}
+
+/// How many arguments a function takes.
+pub fn arity((least, most): (usize, usize)) -> String {
+    let arguments =
+        |count: usize| if count == 1 { "1 argument".to_string() } else { format!("{count} arguments") };
+    match (least, most) {
+        (0, 0) => "no arguments".to_string(),
+        (least, usize::MAX) => format!("at least {}", arguments(least)),
+        (least, most) if least == most => arguments(least),
+        (least, most) => format!("{least} to {}", arguments(most)),
+    }
+}
