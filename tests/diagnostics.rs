@@ -50,10 +50,10 @@ fn every_code_has_a_case() {
         .iter()
         .map(|case| fs::read_to_string(case).expect("a case"))
         .collect();
-    let defined: BTreeSet<String> = ["lang/src/check/error.rs", "lang/syntax/src/error.rs"]
-        .iter()
-        .flat_map(|file| codes(&fs::read_to_string(path(file)).expect("a source")))
-        .collect();
+    let mut sources = files("lang/src/check/error", "rs");
+    sources.push(path("lang/syntax/src/error.rs"));
+    let defined: BTreeSet<String> =
+        sources.iter().flat_map(|file| codes(&fs::read_to_string(file).expect("a source"))).collect();
     assert!(defined.len() > 50, "the codes are written in another way now");
     let shown = |code: &String| cases.contains(&format!("// rt::{code}\n"));
     let missing: Vec<&String> =

@@ -177,6 +177,8 @@ pub enum ExprKind {
     Or(Box<Expr>, Box<Expr>),
     /// Only the chosen arm is evaluated; both have the type of the whole.
     Select(Box<Expr>, Box<Expr>, Box<Expr>),
+    /// The value, behind statements that come first; the value has the type of the whole.
+    Block(Block, Box<Expr>),
     /// From any scalar to the scalar type of this expression (cut, then extended by the new sign); to `Bool`:
     /// whether it is non-zero. Between strings: another capacity.
     Cast(Box<Expr>),
@@ -198,6 +200,55 @@ pub enum ExprKind {
     /// An element of a tuple or a record.
     TupleField(Box<Expr>, u32),
     Call(Intrinsic, Vec<Expr>),
+}
+
+impl Expr {
+    /// The expressions that it is made of. The statements of a [`ExprKind::Block`] are not among them.
+    pub fn children(&self) -> Vec<&Expr> {
+        match &self.kind {
+            ExprKind::Int(_)
+            | ExprKind::String(_)
+            | ExprKind::Local(_)
+            | ExprKind::Len(_)
+            | ExprKind::Arg(_)
+            | ExprKind::Word(_)
+            | ExprKind::Retval
+            | ExprKind::Step { place: StepPlace::Local(_), .. } => Vec::new(),
+            ExprKind::Map(element)
+            | ExprKind::Merged(element)
+            | ExprKind::HasKey(element)
+            | ExprKind::Delete(element)
+            | ExprKind::Step { place: StepPlace::Map(element), .. } => {
+                element.key.as_deref().into_iter().collect()
+            }
+            ExprKind::Unary(_, inner)
+            | ExprKind::Cast(inner)
+            | ExprKind::Field(inner, _)
+            | ExprKind::Deref(inner)
+            | ExprKind::TupleField(inner, _)
+            | ExprKind::Block(_, inner) => vec![inner],
+            ExprKind::Binary(_, left, right)
+            | ExprKind::Compare(_, left, right)
+            | ExprKind::Equal(_, left, right)
+            | ExprKind::EqualPrefix(left, right, _)
+            | ExprKind::And(left, right)
+            | ExprKind::Or(left, right)
+            | ExprKind::Index(left, right) => vec![left, right],
+            ExprKind::Select(condition, then, otherwise) => vec![condition, then, otherwise],
+            ExprKind::Tuple(parts) | ExprKind::Call(_, parts) => parts.iter().collect(),
+        }
+    }
+
+    /// Whether statements are run where it is evaluated, which may leave the probe.
+    pub fn has_statements(&self) -> bool {
+        matches!(self.kind, ExprKind::Block(..)) || self.children().into_iter().any(Expr::has_statements)
+    }
+
+    /// Whether evaluating it changes anything.
+    pub fn has_effect(&self) -> bool {
+        matches!(self.kind, ExprKind::Step { .. } | ExprKind::Delete(_) | ExprKind::Block(..))
+            || self.children().into_iter().any(Expr::has_effect)
+    }
 }
 
 #[derive(Clone, Debug)]

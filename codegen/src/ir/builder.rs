@@ -202,6 +202,10 @@ impl Builder {
     }
 
     pub fn set(&mut self, variable: Variable, value: Value) {
+        // What is set behind a jump does not reach its target.
+        if self.ended {
+            return;
+        }
         self.definitions.insert((self.current, variable), value);
     }
 

@@ -49,6 +49,10 @@ impl Lowering<'_, '_> {
             ExprKind::Select(cond, then, otherwise) => {
                 self.either(cond, |this| this.write(then, to, exact), |this| this.write(otherwise, to, exact))
             }
+            ExprKind::Block(statements, value) => {
+                self.statements(statements);
+                self.write(value, to, exact);
+            }
             ExprKind::Map(element) => self.map_bytes(element, &expr.ty, to),
             ExprKind::Cast(inner) if inner.ty.is_scalar() => {
                 // A number as an array of bytes.

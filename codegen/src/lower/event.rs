@@ -36,6 +36,14 @@ struct Tail {
     span: Span,
 }
 
+/// What is evaluated of an argument before a record is reserved: nothing may leave the program between that and the submission.
+enum Ready {
+    Value(Value),
+    Bytes(Address),
+    /// It is written in place.
+    Not,
+}
+
 impl Lowering<'_, '_> {
     pub(super) fn emit(&mut self, id: ActionId, args: &[Expr], span: Span) {
         let action = &self.program.actions[id];
@@ -46,8 +54,7 @@ impl Lowering<'_, '_> {
         // User space looks a key up by its bytes.
         let exact = matches!(action, Action::PrintKey { .. });
         // What has effects or needs many registers is evaluated before anything is reserved.
-        let scalars: Vec<Option<Value>> =
-            args.iter().map(|arg| arg.ty.is_scalar().then(|| self.scalar(arg))).collect();
+        let ready = self.ready(&record, args);
         let tails = self.tails(&record, args);
         let small = record.size + tails.len() as u32 * SMALL_STRING;
         let pointer = self.reserve(small);
@@ -60,7 +67,7 @@ impl Lowering<'_, '_> {
         self.branch_scope(|this| {
             let to = Address::own(pointer, 0);
             this.header(&to, id, Form::Small);
-            this.fill(&record, args, &scalars, &to, exact);
+            this.fill(&record, args, &ready, &to, exact);
             let too_long = this.b.cold_block();
             for (index, tail) in tails.iter().enumerate() {
                 let room = to.plus(record.size + index as u32 * SMALL_STRING);
@@ -110,17 +117,32 @@ impl Lowering<'_, '_> {
         self.b.store(Size::D, to.base, to.offset, Operand::Value(header));
     }
 
+    fn ready(&mut self, record: &Record, args: &[Expr]) -> Vec<Ready> {
+        let mut ready = Vec::with_capacity(args.len());
+        for (field, arg) in record.fields.iter().zip(args) {
+            ready.push(if arg.ty.is_scalar() {
+                Ready::Value(self.scalar(arg))
+            } else if field.tail || !arg.has_statements() {
+                Ready::Not
+            } else {
+                Ready::Bytes(self.place(arg))
+            });
+        }
+        ready
+    }
+
     /// Writes the fields that are no tails.
-    fn fill(&mut self, record: &Record, args: &[Expr], scalars: &[Option<Value>], to: &Address, exact: bool) {
-        for ((field, arg), scalar) in record.fields.iter().zip(args).zip(scalars) {
+    fn fill(&mut self, record: &Record, args: &[Expr], ready: &[Ready], to: &Address, exact: bool) {
+        for ((field, arg), ready) in record.fields.iter().zip(args).zip(ready) {
             let at = to.plus(field.offset);
-            match scalar {
-                Some(value) => {
+            match ready {
+                Ready::Value(value) => {
                     let size = super::memory::size_of(u32::from(self.int_of(&arg.ty).size));
                     self.b.store(size, at.base, at.offset, Operand::Value(*value));
                 }
-                None if field.tail => {}
-                None => self.write(arg, &at, exact),
+                Ready::Bytes(from) => self.write_from(from, &arg.ty, &at, exact, arg.span),
+                Ready::Not if field.tail => {}
+                Ready::Not => self.write(arg, &at, exact),
             }
         }
     }

@@ -94,6 +94,10 @@ impl Lowering<'_, '_> {
                 );
                 self.b.get(result)
             }
+            ExprKind::Block(statements, value) => {
+                self.statements(statements);
+                self.scalar(value)
+            }
             ExprKind::Cast(inner) => self.cast(inner, &expr.ty),
             ExprKind::Step { place, by, post } => match place {
                 StepPlace::Local(local) => {
@@ -274,6 +278,10 @@ impl Lowering<'_, '_> {
                 // It is 0 for equal text, like C's.
                 self.equal_text(left, right, Some(*length), otherwise, then);
             }
+            ExprKind::Block(statements, value) => {
+                self.statements(statements);
+                self.condition(value, then, otherwise);
+            }
             _ => {
                 let value = self.scalar(expr);
                 self.b.branch(Cond::Ne, value, Operand::Imm(0), then, otherwise);
@@ -371,6 +379,10 @@ impl Lowering<'_, '_> {
                     (Type::String(from), Type::String(to)) if to > from => self.in_slot(expr),
                     _ => self.place(inner),
                 }
+            }
+            ExprKind::Block(statements, value) => {
+                self.statements(statements);
+                self.place(value)
             }
             ExprKind::Int(_)
             | ExprKind::String(_)

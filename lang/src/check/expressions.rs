@@ -64,11 +64,13 @@ impl Checker<'_> {
             Ast::Elvis { condition, otherwise } => {
                 let (condition, otherwise) = (self.expr(condition), self.expr(otherwise));
                 let condition = condition?;
+                let otherwise = otherwise?;
                 if !is_repeatable(&condition) {
-                    self.not_yet("`?:` without a middle behind an expression that does something", span);
-                    return None;
+                    return self.held(condition, |checker, held| {
+                        checker.select(held.clone(), held, otherwise, span)
+                    });
                 }
-                self.select(condition.clone(), condition, otherwise?, span)
+                self.select(condition.clone(), condition, otherwise, span)
             }
             Ast::Cast { ty, operand } => self.cast(ty, operand, span),
             Ast::Call { name, args } => self.call(name, args, span),
@@ -91,9 +93,9 @@ impl Checker<'_> {
                 Some(constant(u64::from(self.structs.size_in_memory(&ty)), Type::U64, span))
             }
             Ast::Offsetof { of, path } => self.offsetof(of, path, span),
-            Ast::Record(_) => self.later("a record", span),
-            Ast::Block(_) => self.later("a block as a value", span),
-            Ast::If(_) => self.later("`if` as a value", span),
+            Ast::Record(fields) => self.record(fields, span),
+            Ast::Block(block) => self.block_value(block),
+            Ast::If(inner) => self.if_value(inner),
             Ast::Comptime(_) => self.later("`comptime`", span),
             Ast::Typeinfo(_) => self.later("`typeinfo`", span),
             Ast::Type(_) => self.later("a type as a value", span),
@@ -245,6 +247,7 @@ impl Checker<'_> {
                 | Shape::String(_)
                 | Shape::Buffer(_)
                 | Shape::Tuple(_)
+                | Shape::Record(_)
                 | Shape::Aggregate(_)
                 | Shape::Exactly(_),
             ) => {}
@@ -253,6 +256,20 @@ impl Checker<'_> {
 
     pub(super) fn tuple(&mut self, parts: Vec<Expr>, span: Span) -> Option<Expr> {
         let ty = Type::Tuple(parts.iter().map(|part| part.ty.clone()).collect());
+        Some(Expr { kind: ExprKind::Tuple(parts), ty, span })
+    }
+
+    fn record(&mut self, fields: &[ast::RecordField], span: Span) -> Option<Expr> {
+        for (index, field) in fields.iter().enumerate() {
+            if let Some(first) = fields[..index].iter().find(|other| other.name.name == field.name.name) {
+                let name = field.name.name.clone();
+                self.error(Fact::FieldTwice { name, at: field.name.span, first: first.name.span });
+            }
+        }
+        let parts: Vec<Option<Expr>> = fields.iter().map(|field| self.expr(&field.value)).collect();
+        let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
+        let names = fields.iter().map(|field| field.name.name.clone());
+        let ty = Type::Record(names.zip(parts.iter().map(|part| part.ty.clone())).collect());
         Some(Expr { kind: ExprKind::Tuple(parts), ty, span })
     }
 
@@ -304,36 +321,8 @@ fn number_of(text: &str) -> Option<Number> {
     }
 }
 
-/// Whether evaluating it twice is the same as once.
+/// Whether evaluating it twice is the same as once. A call may yield something else the second time (`rand`).
 fn is_repeatable(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Int(_)
-        | ExprKind::String(_)
-        | ExprKind::Local(_)
-        | ExprKind::Arg(_)
-        | ExprKind::Word(_)
-        | ExprKind::Retval
-        | ExprKind::Len(_) => true,
-        ExprKind::Map(element) | ExprKind::Merged(element) | ExprKind::HasKey(element) => {
-            element.key.as_ref().is_none_or(|key| is_repeatable(key))
-        }
-        ExprKind::Unary(_, inner)
-        | ExprKind::Cast(inner)
-        | ExprKind::Field(inner, _)
-        | ExprKind::Deref(inner)
-        | ExprKind::TupleField(inner, _) => is_repeatable(inner),
-        ExprKind::Binary(_, left, right)
-        | ExprKind::Compare(_, left, right)
-        | ExprKind::Equal(_, left, right)
-        | ExprKind::EqualPrefix(left, right, _)
-        | ExprKind::And(left, right)
-        | ExprKind::Or(left, right)
-        | ExprKind::Index(left, right) => is_repeatable(left) && is_repeatable(right),
-        ExprKind::Select(condition, then, otherwise) => {
-            is_repeatable(condition) && is_repeatable(then) && is_repeatable(otherwise)
-        }
-        ExprKind::Tuple(parts) => parts.iter().all(is_repeatable),
-        // A call may yield something else the second time (`rand`), and the others do something.
-        ExprKind::Call(..) | ExprKind::Delete(_) | ExprKind::Step { .. } => false,
-    }
+    let is_call = matches!(expr.kind, ExprKind::Call(..));
+    !is_call && !expr.has_effect() && expr.children().into_iter().all(is_repeatable)
 }

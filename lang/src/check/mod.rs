@@ -18,6 +18,7 @@
 
 mod actions;
 mod attach;
+mod blocks;
 mod calls;
 mod error;
 mod expressions;

@@ -3,6 +3,7 @@
 use rtscript_syntax::source::Span;
 
 use super::Checker;
+use super::blocks::in_block;
 use super::error::Fact;
 use super::shape::{Shape, smallest, smallest_signed};
 use crate::typed::{Expr, ExprKind};
@@ -65,6 +66,21 @@ pub(super) fn fits(value: i128, int: Int) -> bool {
     (least..=most).contains(&value)
 }
 
+/// The elements of a tuple or a record as expressions.
+fn parts_of(expr: Expr, types: impl Iterator<Item = Type>) -> Vec<Expr> {
+    let span = expr.span;
+    match expr.kind {
+        ExprKind::Tuple(parts) => parts,
+        _ => types
+            .zip(0..)
+            .map(|(ty, index)| {
+                let kind = ExprKind::TupleField(Box::new(expr.clone()), index);
+                Expr { kind, ty, span }
+            })
+            .collect(),
+    }
+}
+
 impl Checker<'_> {
     /// Whether its value is a literal that is not negative, or one of several, so that its sign is open.
     pub(super) fn is_flexible(&self, expr: &Expr) -> bool {
@@ -75,6 +91,7 @@ impl Checker<'_> {
             }
             ExprKind::Map(element) => self.entities.is_flexible(self.entities.maps[element.map].value),
             ExprKind::Select(_, then, otherwise) => self.is_flexible(then) && self.is_flexible(otherwise),
+            ExprKind::Block(_, value) => self.is_flexible(value),
             _ => false,
         }
     }
@@ -86,6 +103,13 @@ impl Checker<'_> {
             ExprKind::Tuple(parts) if matches!(expr.ty, Type::Tuple(_)) => {
                 Shape::Tuple(parts.iter().map(|part| self.shape(part)).collect())
             }
+            ExprKind::Tuple(parts) => match &expr.ty {
+                Type::Record(fields) => {
+                    let names = fields.iter().map(|(name, _)| name.clone());
+                    Shape::Record(names.zip(parts.iter().map(|part| self.shape(part))).collect())
+                }
+                ty => Shape::of_type(ty),
+            },
             ExprKind::Local(local) if self.is_flexible(expr) => self
                 .local_entity(*local)
                 .and_then(|entity| self.entities.get(entity).shape.clone())
@@ -98,6 +122,7 @@ impl Checker<'_> {
                 let (then, otherwise) = (self.shape(then), self.shape(otherwise));
                 then.join(&otherwise, &self.structs).unwrap_or(then)
             }
+            ExprKind::Block(_, value) => self.shape(value),
             _ => Shape::of_type(&expr.ty),
         }
     }
@@ -161,6 +186,28 @@ impl Checker<'_> {
         if expr.ty == *ty {
             return Ok(expr);
         }
+        // What stands in front of a value is evaluated once, so the conversion goes to the value.
+        match expr.kind {
+            ExprKind::Block(statements, value) => {
+                let span = expr.span;
+                return match self.convert(*value, ty) {
+                    Ok(value) => Ok(in_block(statements, value, span)),
+                    Err(value) => Err(in_block(statements, value, span)),
+                };
+            }
+            ExprKind::Select(condition, then, otherwise) if !ty.is_scalar() => {
+                let arms = (self.convert(*then, ty), self.convert(*otherwise, ty));
+                let (fits, then, otherwise) = match arms {
+                    (Ok(then), Ok(otherwise)) => (true, then, otherwise),
+                    (Ok(then) | Err(then), Ok(otherwise) | Err(otherwise)) => (false, then, otherwise),
+                };
+                let ty = if fits { ty.clone() } else { expr.ty };
+                let kind = ExprKind::Select(condition, Box::new(then), Box::new(otherwise));
+                let expr = Expr { kind, ty, span: expr.span };
+                return if fits { Ok(expr) } else { Err(expr) };
+            }
+            _ => {}
+        }
         match (&expr.ty, ty) {
             (Type::Int(_) | Type::Bool | Type::Enum(_), Type::Int(_)) => Ok(cast(expr, ty)),
             (Type::String(_), Type::String(_)) | (Type::Buffer(_), Type::Buffer(_)) => {
@@ -174,22 +221,27 @@ impl Checker<'_> {
             // A variable that only ever holds NULL is a number to begin with.
             (Type::Pointer(_, from), Type::Pointer(_, to)) if from == to => Ok(cast(expr, ty)),
             (Type::Tuple(from), Type::Tuple(to)) if from.len() == to.len() => {
-                let span = expr.span;
-                let types = from.clone();
-                let parts: Vec<Expr> = match expr.kind {
-                    ExprKind::Tuple(parts) => parts,
-                    _ => types
-                        .into_iter()
-                        .zip(0..)
-                        .map(|(ty, index)| {
-                            let kind = ExprKind::TupleField(Box::new(expr.clone()), index);
-                            Expr { kind, ty, span }
-                        })
-                        .collect(),
+                let (span, from) = (expr.span, from.clone());
+                let parts = parts_of(expr, from.into_iter());
+                let parts = parts.into_iter().zip(to).map(|(part, to)| self.convert(part, to));
+                let parts = parts.collect::<Result<Vec<_>, _>>()?;
+                Ok(Expr { kind: ExprKind::Tuple(parts), ty: ty.clone(), span })
+            }
+            (Type::Record(from), Type::Record(to)) if from.len() == to.len() => {
+                let (span, from) = (expr.span, from.clone());
+                let place = |(name, _): &(String, Type)| from.iter().position(|(known, _)| known == name);
+                let Some(order) = to.iter().map(place).collect::<Option<Vec<usize>>>() else {
+                    return Err(expr);
                 };
-                let parts: Vec<Result<Expr, Expr>> =
-                    parts.into_iter().zip(to).map(|(part, to)| self.convert(part, to)).collect();
-                let parts = parts.into_iter().collect::<Result<Vec<_>, _>>()?;
+                // The parts are evaluated in the order of the type, which nobody can tell unless they do something.
+                let in_order = order.iter().enumerate().all(|(index, place)| index == *place);
+                if !in_order && expr.has_effect() {
+                    return Err(expr);
+                }
+                let parts = parts_of(expr, from.iter().map(|(_, ty)| ty.clone()));
+                let part =
+                    |(place, (_, to)): (usize, &(String, Type))| self.convert(parts[place].clone(), to);
+                let parts = order.into_iter().zip(to).map(part).collect::<Result<Vec<_>, _>>()?;
                 Ok(Expr { kind: ExprKind::Tuple(parts), ty: ty.clone(), span })
             }
             _ => Err(expr),

@@ -158,7 +158,7 @@ impl Checker<'_> {
         };
         match (&left.ty, &right.ty) {
             (Type::String(_), Type::String(_)) => whole(left, right),
-            (Type::Tuple(_), Type::Tuple(_)) => {
+            (Type::Tuple(_), Type::Tuple(_)) | (Type::Record(_), Type::Record(_)) => {
                 let Some(shape) = self.shape(&left).join(&self.shape(&right), &self.structs) else {
                     return self.bad_operands(op, &left, &right);
                 };

@@ -23,6 +23,8 @@ pub enum Shape {
     String(u32),
     Buffer(u32),
     Tuple(Vec<Shape>),
+    /// Records with the same names are alike, whatever their order; the first one's order counts.
+    Record(Vec<(String, Shape)>),
     Aggregate(Aggregate),
     /// Any other type: it joins with itself alone, and a pointer with 0.
     Exactly(Type),
@@ -110,13 +112,16 @@ impl Shape {
             Type::String(capacity) => Shape::String(*capacity),
             Type::Buffer(capacity) => Shape::Buffer(*capacity),
             Type::Tuple(types) => Shape::Tuple(types.iter().map(Shape::of_type).collect()),
+            Type::Record(fields) => {
+                let field = |(name, ty): &(String, Type)| (name.clone(), Shape::of_type(ty));
+                Shape::Record(fields.iter().map(field).collect())
+            }
             Type::Aggregate(aggregate) => Shape::Aggregate(*aggregate),
             Type::Void
             | Type::Enum(_)
             | Type::Pointer(..)
             | Type::Struct(_)
             | Type::Array(..)
-            | Type::Record(_)
             | Type::Stack(_)
             | Type::KernelSymbol
             | Type::UserSymbol
@@ -159,6 +164,13 @@ impl Shape {
                 let parts = a.iter().zip(b).map(|(a, b)| a.join(b, structs)).collect::<Option<_>>()?;
                 Some(Shape::Tuple(parts))
             }
+            (Shape::Record(a), Shape::Record(b)) if a.len() == b.len() => {
+                let join = |(name, shape): &(String, Shape)| {
+                    let (_, other) = b.iter().find(|(known, _)| known == name)?;
+                    Some((name.clone(), shape.join(other, structs)?))
+                };
+                Some(Shape::Record(a.iter().map(join).collect::<Option<_>>()?))
+            }
             (Shape::Aggregate(a), Shape::Aggregate(b)) => join_aggregates(*a, *b).map(Shape::Aggregate),
             (Shape::Exactly(Type::Pointer(..)), Shape::Int(int)) if int.is_null() => Some(self.clone()),
             (Shape::Int(int), Shape::Exactly(Type::Pointer(..))) if int.is_null() => Some(other.clone()),
@@ -192,6 +204,7 @@ impl Shape {
                 | Shape::String(_)
                 | Shape::Buffer(_)
                 | Shape::Tuple(_)
+                | Shape::Record(_)
                 | Shape::Aggregate(_)
                 | Shape::Exactly(_),
                 Shape::Int(_)
@@ -199,6 +212,7 @@ impl Shape {
                 | Shape::String(_)
                 | Shape::Buffer(_)
                 | Shape::Tuple(_)
+                | Shape::Record(_)
                 | Shape::Aggregate(_)
                 | Shape::Exactly(_),
             ) => None,
@@ -213,6 +227,9 @@ impl Shape {
             Shape::String(capacity) => Type::String(*capacity),
             Shape::Buffer(capacity) => Type::Buffer(*capacity),
             Shape::Tuple(parts) => Type::Tuple(parts.iter().map(Shape::ty).collect()),
+            Shape::Record(fields) => {
+                Type::Record(fields.iter().map(|(name, shape)| (name.clone(), shape.ty())).collect())
+            }
             Shape::Aggregate(aggregate) => Type::Aggregate(*aggregate),
             Shape::Exactly(ty) => ty.clone(),
         }

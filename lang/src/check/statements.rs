@@ -1,6 +1,6 @@
 //! Statements: assignments, control flow, and expressions for their effect.
 
-use rtscript_syntax::ast::{self, ForOver, StmtKind as Ast};
+use rtscript_syntax::ast::{self, BlockResult, ForOver, StmtKind as Ast};
 use rtscript_syntax::source::Span;
 
 use super::Checker;
@@ -8,7 +8,7 @@ use super::error::{Fact, Warning};
 use super::expressions::MAX_DEPTH;
 use super::numbers::{cast, constant, fits, value_of};
 use crate::builtins::{self, Means};
-use crate::typed::{BinaryOp, Block, Expr, ExprKind, LocalId, Stmt, StmtKind};
+use crate::typed::{BinaryOp, Block, Expr, LocalId, Stmt, StmtKind};
 use crate::types::{Space, Type};
 
 /// The most rounds of an `unroll`.
@@ -23,23 +23,37 @@ impl Checker<'_> {
     }
 
     fn statements(&mut self, block: &ast::Block) -> Block {
+        let mut statements = self.some_statements(block.span, &block.stmts);
+        if let Some(value) = &block.value {
+            statements.extend(self.effect(value, value.span));
+        }
+        statements
+    }
+
+    /// Those in front of the one that yields the block's value.
+    pub(super) fn leading_statements(&mut self, block: &ast::Block) -> Block {
+        let count = match block.result() {
+            Some(BlockResult::If(_) | BlockResult::Block(_)) => block.stmts.len() - 1,
+            Some(BlockResult::Expr(_)) | None => block.stmts.len(),
+        };
+        self.some_statements(block.span, &block.stmts[..count])
+    }
+
+    fn some_statements(&mut self, span: Span, stmts: &[ast::Stmt]) -> Block {
         if self.walk.depth >= MAX_DEPTH {
-            self.error(Fact::TooDeep { at: block.span, limit: MAX_DEPTH });
+            self.error(Fact::TooDeep { at: span, limit: MAX_DEPTH });
             return Vec::new();
         }
         self.walk.depth += 1;
         let mut statements = Vec::new();
         let mut ended = false;
-        for stmt in &block.stmts {
+        for stmt in stmts {
             if ended {
                 self.warn(Warning::Unreachable { at: stmt.span });
             }
             let typed = self.statement(stmt);
             ended = typed.as_ref().is_some_and(|typed| ends(&typed.kind));
             statements.extend(typed);
-        }
-        if let Some(value) = &block.value {
-            statements.extend(self.effect(value, value.span));
         }
         self.walk.depth -= 1;
         statements
@@ -382,7 +396,7 @@ impl Checker<'_> {
             ast::ExprKind::If(inner) => Some(Stmt { kind: self.branch(inner)?, span }),
             _ => {
                 let value = self.expr(expr)?;
-                if !has_effect(&value) {
+                if !value.has_effect() {
                     self.warn(Warning::Unused { at: expr.span });
                 }
                 Some(Stmt { kind: StmtKind::Expr(value), span })
@@ -423,39 +437,5 @@ fn ends(kind: &StmtKind) -> bool {
         | StmtKind::Emit(..)
         | StmtKind::Join(..)
         | StmtKind::Block(_) => false,
-    }
-}
-
-/// Whether evaluating it changes anything.
-fn has_effect(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Step { .. } | ExprKind::Delete(_) => true,
-        ExprKind::Int(_)
-        | ExprKind::String(_)
-        | ExprKind::Local(_)
-        | ExprKind::Map(_)
-        | ExprKind::Merged(_)
-        | ExprKind::HasKey(_)
-        | ExprKind::Len(_)
-        | ExprKind::Arg(_)
-        | ExprKind::Word(_)
-        | ExprKind::Retval
-        | ExprKind::Call(..) => false,
-        ExprKind::Unary(_, inner)
-        | ExprKind::Cast(inner)
-        | ExprKind::Field(inner, _)
-        | ExprKind::Deref(inner)
-        | ExprKind::TupleField(inner, _) => has_effect(inner),
-        ExprKind::Binary(_, left, right)
-        | ExprKind::Compare(_, left, right)
-        | ExprKind::Equal(_, left, right)
-        | ExprKind::EqualPrefix(left, right, _)
-        | ExprKind::And(left, right)
-        | ExprKind::Or(left, right)
-        | ExprKind::Index(left, right) => has_effect(left) || has_effect(right),
-        ExprKind::Select(condition, then, otherwise) => {
-            has_effect(condition) || has_effect(then) || has_effect(otherwise)
-        }
-        ExprKind::Tuple(parts) => parts.iter().any(has_effect),
     }
 }

@@ -26,14 +26,14 @@ impl Display for Program {
     }
 }
 
-struct Printer<'a, 'f, 'b> {
+struct Printer<'a, 'f> {
     program: &'a Program,
     probe: &'a Probe,
-    out: &'f mut Formatter<'b>,
+    out: &'f mut dyn Write,
     indent: usize,
 }
 
-impl Printer<'_, '_, '_> {
+impl Printer<'_, '_> {
     fn probe(&mut self) -> fmt::Result {
         let names: Vec<&str> = self.probe.targets.iter().map(|target| target.name.as_str()).collect();
         match names[..] {
@@ -196,6 +196,16 @@ impl Printer<'_, '_, '_> {
             ExprKind::Or(left, right) => format!("({} || {})", self.expr(left), self.expr(right)),
             ExprKind::Select(cond, then, otherwise) => {
                 format!("({} ? {} : {})", self.expr(cond), self.expr(then), self.expr(otherwise))
+            }
+            ExprKind::Block(statements, value) => {
+                let mut text = "{\n".to_string();
+                let indent = self.indent + 1;
+                let mut inner = Printer { program: self.program, probe: self.probe, out: &mut text, indent };
+                let value = inner.expr(value);
+                // Writing to a string does not fail.
+                let _ = inner.block(statements).and_then(|()| inner.line(&value));
+                let _ = write!(text, "{:1$}}}", "", self.indent * 2);
+                text
             }
             ExprKind::Cast(inner) => format!("({}){}", ty(&expr.ty), self.expr(inner)),
             ExprKind::Step { place, by, post } => {

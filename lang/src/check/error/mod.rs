@@ -49,6 +49,29 @@ pub enum Fact {
         at: Span,
     },
 
+    /// A value is wanted of something that yields none.
+    #[error("{what} yields no value")]
+    #[diagnostic(
+        code("rt::no-value"),
+        help("the last expression of a block, without a `;` behind it, is its value")
+    )]
+    Valueless {
+        what: &'static str,
+        #[label("a value is wanted here")]
+        at: Span,
+    },
+
+    /// A record with two fields of one name.
+    #[error("the field `{name}` is there twice")]
+    #[diagnostic(code("rt::field-twice"))]
+    FieldTwice {
+        name: String,
+        #[label("again")]
+        at: Span,
+        #[label("first here")]
+        first: Span,
+    },
+
     // Names.
     /// A bare name that means nothing.
     #[error("there is no `{name}`")]
