@@ -20,6 +20,13 @@ pub struct Config {
     pub log_size: u32,
     pub missing_probes: MissingProbes,
     pub license: String,
+    /// Follow what each process maps, so that its symbols are known after its end. Without it, every look-up asks the
+    /// process itself.
+    pub cache_user_symbols: bool,
+    /// Print names of C++ and Rust as their source has them.
+    pub demangle: bool,
+    /// Print the files and lines of user stacks, and the functions that were inlined.
+    pub show_debug_info: bool,
 }
 
 /// What an attach point that does not exist is.
@@ -43,6 +50,9 @@ impl Default for Config {
             log_size: 1_000_000,
             missing_probes: MissingProbes::Error,
             license: "GPL".to_string(),
+            cache_user_symbols: true,
+            demangle: true,
+            show_debug_info: true,
         }
     }
 }

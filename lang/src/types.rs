@@ -33,7 +33,7 @@ pub enum Type {
     Tuple(Vec<Type>),
     /// A tuple whose elements have names.
     Record(Vec<(String, Type)>),
-    /// Return addresses, innermost first, ended by the first zero.
+    /// Return addresses, innermost first, ended by the first zero; [`Stack`] has the details.
     Stack(Stack),
     /// A kernel address that prints as a symbol.
     KernelSymbol,
@@ -69,12 +69,40 @@ pub enum Space {
     Context,
 }
 
+/// A stack as it lies in memory:
+///
+/// ```text
+/// kernel:  address, address, …, 0
+/// user:    process id (u64), address, address, …, 0
+/// user, by build id:  process id (u64), { i32 status, u8 build_id[20], u64 offset }, …, all zero
+/// ```
+///
+/// The process stands first, so that equal stacks of different processes are different keys, and so that a stack of
+/// fewer frames is a prefix of one with more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stack {
     pub space: Space,
     /// The most return addresses that are kept.
     pub frames: u32,
     pub mode: StackMode,
+}
+
+impl Stack {
+    /// The bytes before the first frame.
+    pub fn header(self) -> u32 {
+        match self.space {
+            Space::User => 8,
+            Space::Kernel | Space::Context => 0,
+        }
+    }
+
+    /// The bytes of a frame.
+    pub fn frame_size(self) -> u32 {
+        match self.mode {
+            StackMode::BuildId => 32,
+            StackMode::Symbols | StackMode::Perf | StackMode::Raw => 8,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +113,8 @@ pub enum StackMode {
     Perf,
     /// Bare addresses.
     Raw,
+    /// The build id of the file and the offset in it; of user stacks only.
+    BuildId,
 }
 
 /// The clock that a time stamp was taken from.
@@ -237,7 +267,7 @@ impl Structs {
             Type::Array(element, count) => words(self.size_in_memory(element) * count),
             Type::Tuple(types) => self.sequence(types.iter()),
             Type::Record(fields) => self.sequence(fields.iter().map(|(_, ty)| ty)),
-            Type::Stack(stack) => words(stack.frames * 8),
+            Type::Stack(stack) => words(stack.header() + stack.frames * stack.frame_size()),
             Type::UserSymbol => words(16),
             Type::Inet => words(24),
             Type::Mac => words(6),

@@ -13,6 +13,7 @@ pub mod output;
 pub mod providers;
 pub mod report;
 pub mod session;
+pub mod symbols;
 pub mod trace;
 
 use std::ffi::OsString;

@@ -3,7 +3,7 @@
 use rtscript_lang::record::Record;
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{Expr, ExprKind, Intrinsic};
-use rtscript_lang::types::{Space, Stack, Type};
+use rtscript_lang::types::{Space, Stack, StackMode, Type};
 
 use super::Lowering;
 use super::memory::{Address, Memory, size_of};
@@ -14,6 +14,7 @@ use crate::object::SiteKind;
 const AF_INET: i32 = 2;
 const AF_INET6: i32 = 10;
 const BPF_F_USER_STACK: i32 = 1 << 8;
+const BPF_F_USER_BUILD_ID: i32 = 1 << 11;
 
 impl Lowering<'_, '_> {
     /// Evaluates an expression into our memory: all bytes of its type's layout.
@@ -211,7 +212,7 @@ impl Lowering<'_, '_> {
             Intrinsic::UserSymbol => {
                 let address = self.scalar(&args[0]);
                 self.b.store(Size::D, to.base, to.offset, Operand::Value(address));
-                let pid = self.b.call(Helper::GetCurrentPidTgid, &[]);
+                let pid = self.pid_tgid();
                 let pid = self.b.binary(AluOp::Rsh, pid, Operand::Imm(32));
                 self.b.store(Size::D, to.base, to.offset + 8, Operand::Value(pid));
             }
@@ -309,12 +310,22 @@ impl Lowering<'_, '_> {
     }
 
     fn write_stack(&mut self, stack: Stack, to: &Address, room: u32) {
-        let flags = match stack.space {
-            Space::User => BPF_F_USER_STACK,
-            Space::Kernel | Space::Context => 0,
+        let flags = match (stack.space, stack.mode) {
+            (Space::User, StackMode::BuildId) => BPF_F_USER_STACK | BPF_F_USER_BUILD_ID,
+            (Space::User, StackMode::Symbols | StackMode::Perf | StackMode::Raw) => BPF_F_USER_STACK,
+            (Space::Kernel | Space::Context, _) => 0,
         };
+        let mut to = to.clone();
+        let mut room = room;
+        if stack.space == Space::User {
+            let pid = self.pid_tgid();
+            let pid = self.b.binary(AluOp::Rsh, pid, Operand::Imm(32));
+            self.b.store(Size::D, to.base, to.offset, Operand::Value(pid));
+            to = to.plus(stack.header());
+            room -= stack.header();
+        }
         let context = self.b.context();
-        let target = self.pointer(to);
+        let target = self.pointer(&to);
         let args =
             [Operand::Value(context), Operand::Value(target), Operand::Imm(room as i32), Operand::Imm(flags)];
         let length = self.b.call(Helper::GetStack, &args);
@@ -322,24 +333,23 @@ impl Lowering<'_, '_> {
         let (failed, done) = (self.b.block(), self.b.block());
         self.b.branch(Cond::Slt, length, Operand::Imm(0), failed, done);
         self.b.switch_sealed(failed);
-        self.clear(to, room);
+        self.clear(&to, room);
         self.b.jump(done, &[]);
         self.b.switch_sealed(done);
     }
 
     /// The number of frames before the first zero.
     pub(super) fn stack_length(&mut self, stack: &Expr, _span: Span) -> Value {
-        let frames = match &stack.ty {
-            Type::Stack(stack) => stack.frames,
-            _ => 0,
-        };
-        let place = self.place(stack);
+        let Type::Stack(kind) = stack.ty else { return self.b.iconst(0) };
+        let place = self.place(stack).plus(kind.header());
         let count = self.b.variable();
         let zero = self.b.iconst(0);
         self.b.set(count, zero);
-        self.counted_loop(frames, |this, index, after| {
-            let at = this.element(&place, index, 8);
-            let frame = this.read_int(&at, Size::D, false, stack.span);
+        // A build id is preceded by a status that is not zero where there is a frame.
+        let size = if kind.mode == StackMode::BuildId { Size::W } else { Size::D };
+        self.counted_loop(kind.frames, |this, index, after| {
+            let at = this.element(&place, index, kind.frame_size());
+            let frame = this.read_int(&at, size, false, stack.span);
             let go_on = this.b.block();
             this.b.branch(Cond::Eq, frame, Operand::Imm(0), after, go_on);
             this.b.switch_sealed(go_on);

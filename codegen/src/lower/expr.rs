@@ -586,7 +586,7 @@ impl Lowering<'_, '_> {
         }
     }
 
-    fn pid_tgid(&mut self) -> Value {
+    pub(super) fn pid_tgid(&mut self) -> Value {
         if let Some(known) = self.known.pid_tgid {
             return known;
         }

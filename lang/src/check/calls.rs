@@ -10,7 +10,7 @@ use super::{Checker, settings};
 use crate::aggregate::Aggregate;
 use crate::builtins::{self, BUILTINS, Builtin, Constant, Means, Summary, Value};
 use crate::typed::{Expr, ExprKind, Intrinsic};
-use crate::types::{Clock, Int, Space, Stack, Type};
+use crate::types::{Clock, Int, Space, Stack, StackMode, Type};
 
 /// Frames of a stack, where the script does not say how many.
 const FRAMES: u32 = 127;
@@ -158,18 +158,16 @@ impl Checker<'_> {
             Value::StrLen => self.strlen(args, span),
             Value::StrFTime => self.strftime(args, span),
             Value::KernelStack => self.stack(Space::Kernel, args, span),
-            Value::UserStack => {
-                self.not_yet("`ustack`", span);
-                None
-            }
+            Value::UserStack => self.stack(Space::User, args, span),
             Value::KernelSymbol => {
                 let address = self.expr(&args[0])?;
                 let address = self.address(address, &error::argument_of(row.name))?;
                 Some(Expr { span, ..cast(address, &Type::KernelSymbol) })
             }
             Value::UserSymbol => {
-                self.not_yet("`usym`", span);
-                None
+                let address = self.expr(&args[0])?;
+                let address = self.address(address, &error::argument_of(row.name))?;
+                call(Intrinsic::UserSymbol, vec![address], Type::UserSymbol)
             }
             Value::KernelAddress => {
                 let name = self.literal_text(&args[0], &error::argument_of(row.name))?;
@@ -233,21 +231,29 @@ impl Checker<'_> {
 
     /// `kstack`, `kstack(3)`, `kstack(perf)`, `kstack(perf, 3)`
     fn stack(&mut self, space: Space, args: &[ast::Expr], span: Span) -> Option<Expr> {
-        let mut mode = self.stack_mode;
+        let mut mode = match (space, self.stack_mode) {
+            // The setting is for user stacks too, and those alone have build ids.
+            (Space::Kernel | Space::Context, StackMode::BuildId) => StackMode::Symbols,
+            (_, mode) => mode,
+        };
         let mut rest = args;
         if let Some((first, others)) = args.split_first()
             && let ast::ExprKind::Ident(name) = &first.kind
         {
-            let Some(named) = settings::stack_mode(name) else {
+            mode = match settings::stack_mode(name) {
+                Some(StackMode::BuildId) if space == Space::Kernel => None,
+                named => named,
+            }
+            .or_else(|| {
+                let modes = if space == Space::User { settings::STACK_MODES } else { settings::KERNEL_MODES };
                 self.error(Fact::BadConstant {
                     what: "the mode of a stack".to_string(),
-                    expected: settings::STACK_MODES.to_string(),
+                    expected: modes.to_string(),
                     value: format!("`{name}`"),
                     at: first.span,
                 });
-                return None;
-            };
-            mode = named;
+                None
+            })?;
             rest = others;
         }
         let frames = match rest {

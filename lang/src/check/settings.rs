@@ -26,6 +26,9 @@ enum Setting {
     MissingProbes,
     License,
     StackMode,
+    CacheUserSymbols,
+    CppDemangle,
+    ShowDebugInfo,
     /// It means nothing here.
     Accepted,
 }
@@ -44,13 +47,13 @@ const SETTINGS: &[(&str, Setting)] = &[
     ("missing_probes", Setting::MissingProbes),
     ("license", Setting::License),
     ("stack_mode", Setting::StackMode),
-    ("cache_user_symbols", Setting::Accepted),
-    ("cpp_demangle", Setting::Accepted),
+    ("cache_user_symbols", Setting::CacheUserSymbols),
+    ("cpp_demangle", Setting::CppDemangle),
     ("lazy_symbolication", Setting::Accepted),
     ("max_cat_bytes", Setting::Accepted),
     ("cat_bytes_max", Setting::Accepted),
     ("on_stack_limit", Setting::Accepted),
-    ("show_debug_info", Setting::Accepted),
+    ("show_debug_info", Setting::ShowDebugInfo),
     ("use_blazesym", Setting::Accepted),
     ("unstable_tseries", Setting::Accepted),
     ("unstable_dw_ustack", Setting::Accepted),
@@ -127,13 +130,22 @@ impl Checker<'_> {
             Setting::LogSize => {
                 count().map(|n| self.config.log_size = n).ok_or("a number of bytes, at least 1")
             }
-            Setting::PrintMapsOnExit => match value.to_ascii_lowercase().as_str() {
-                "true" | "1" => Some(true),
-                "false" | "0" => Some(false),
+            Setting::PrintMapsOnExit => {
+                truth(value).map(|print| self.config.print_maps_on_exit = print).ok_or("true or false")
+            }
+            Setting::CppDemangle => {
+                truth(value).map(|demangle| self.config.demangle = demangle).ok_or("true or false")
+            }
+            Setting::ShowDebugInfo => {
+                truth(value).map(|show| self.config.show_debug_info = show).ok_or("true or false")
+            }
+            Setting::CacheUserSymbols => match value.to_ascii_uppercase().as_str() {
+                "PER_PID" | "PER_PROGRAM" => Some(true),
+                "NONE" => Some(false),
                 _ => None,
             }
-            .map(|print| self.config.print_maps_on_exit = print)
-            .ok_or("true or false"),
+            .map(|cache| self.config.cache_user_symbols = cache)
+            .ok_or("PER_PID, PER_PROGRAM or NONE"),
             Setting::StrTruncTrailer => {
                 self.config.str_trunc_trailer = value.to_string();
                 Ok(())
@@ -161,7 +173,10 @@ impl Checker<'_> {
 }
 
 /// The modes that `stack_mode` knows.
-pub(super) const STACK_MODES: &str = "bpftrace, perf or raw";
+pub(super) const STACK_MODES: &str = "bpftrace, perf, raw or build_id";
+
+/// Those of kernel stacks.
+pub(super) const KERNEL_MODES: &str = "bpftrace, perf or raw";
 
 /// The form in which the frames of a stack are printed.
 pub(super) fn stack_mode(name: &str) -> Option<StackMode> {
@@ -169,6 +184,15 @@ pub(super) fn stack_mode(name: &str) -> Option<StackMode> {
         "bpftrace" => Some(StackMode::Symbols),
         "perf" => Some(StackMode::Perf),
         "raw" => Some(StackMode::Raw),
+        "build_id" => Some(StackMode::BuildId),
+        _ => None,
+    }
+}
+
+fn truth(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
         _ => None,
     }
 }

@@ -1,0 +1,144 @@
+//! Names of user addresses: functions, files and lines.
+//!
+//! An address belongs to a process. What the process maps says which file lies there and at which offset
+//! (`spaces.rs`), and the file's symbols and debug information are read by the crate `blazesym` when the first
+//! address of it is printed. What was found is kept by file and offset, so that processes of the same program share it.
+//!
+//! Code that was made while a process ran has names where the process wrote them into a perf map (`jit.rs`).
+//!
+//! Return addresses point behind a call, which may be the end of a function or of a line. So the line, and what was
+//! inlined there, is that of the byte before; only the innermost frame is taken as it is.
+
+mod jit;
+mod spaces;
+
+use std::cell::{OnceCell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use blazesym::symbolize::source::{Elf, Source};
+use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
+use rtscript_lang::config::Config;
+use rustc_hash::FxHashMap;
+
+use jit::PerfMaps;
+use spaces::{Place, Spaces};
+
+/// The symbols of all processes.
+#[derive(Debug)]
+pub struct UserSymbols {
+    /// Looks into files by their debug information as well.
+    with_lines: bool,
+    demangle: bool,
+    debug_dirs: Option<Vec<PathBuf>>,
+    symbolizer: OnceCell<Symbolizer>,
+    spaces: RefCell<Spaces>,
+    perf_maps: RefCell<PerfMaps>,
+    /// By place, and whether it is a return address.
+    known: RefCell<FxHashMap<(Place, bool), Calls>>,
+}
+
+/// Where an address lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Location {
+    /// The file that is mapped there, as the process calls it.
+    pub module: Option<Rc<str>>,
+    /// The functions, innermost first: those that were inlined, then the one that has code of its own. Empty where
+    /// there is no symbol.
+    pub calls: Calls,
+}
+
+type Calls = Rc<Vec<Call>>;
+
+/// A function at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub name: String,
+    /// From the function's start; `None` for one that was inlined.
+    pub offset: Option<u64>,
+    /// `file:line`
+    pub source: Option<String>,
+}
+
+impl UserSymbols {
+    pub fn new(config: &Config, debug_dirs: Option<Vec<PathBuf>>) -> UserSymbols {
+        UserSymbols {
+            with_lines: config.show_debug_info,
+            demangle: config.demangle,
+            debug_dirs,
+            symbolizer: OnceCell::new(),
+            spaces: RefCell::new(Spaces::new(config.cache_user_symbols)),
+            perf_maps: RefCell::default(),
+            known: RefCell::default(),
+        }
+    }
+
+    /// What lies at an address of a process. `returned`: the address is the one behind a call.
+    pub fn find(&self, pid: u32, address: u64, returned: bool) -> Location {
+        let mut spaces = self.spaces.borrow_mut();
+        let Some(place) = spaces.find(pid, address) else {
+            let calls = self.perf_maps.borrow_mut().find(pid, address).into_iter().collect();
+            return Location { module: None, calls: Rc::new(calls) };
+        };
+        let module = Some(Rc::clone(&spaces.file(place.file).name));
+        let key = (place, returned);
+        if let Some(calls) = self.known.borrow().get(&key) {
+            return Location { module, calls: Rc::clone(calls) };
+        }
+        let calls = match spaces.file(place.file).path() {
+            Some(path) => self.calls(path, place.offset, returned),
+            None => Vec::new(),
+        };
+        let calls = Rc::new(calls);
+        self.known.borrow_mut().insert(key, Rc::clone(&calls));
+        Location { module, calls }
+    }
+
+    /// The functions at an offset of a file.
+    fn calls(&self, path: PathBuf, offset: u64, returned: bool) -> Vec<Call> {
+        let symbolizer = self.symbolizer.get_or_init(|| {
+            Symbolizer::builder()
+                .enable_auto_reload(false)
+                .enable_code_info(self.with_lines)
+                .enable_inlined_fns(self.with_lines)
+                .enable_demangling(self.demangle)
+                .set_debug_dirs(self.debug_dirs.clone())
+                .build()
+        });
+        let mut elf = Elf::new(path);
+        elf.debug_syms = self.with_lines;
+        let source = Source::Elf(elf);
+        // A file that cannot be read, or understood, has no symbols.
+        let at = |offset| match symbolizer.symbolize_single(&source, Input::FileOffset(offset)) {
+            Ok(Symbolized::Sym(symbol)) => Some(symbol),
+            Ok(Symbolized::Unknown(_)) | Err(_) => None,
+        };
+        let here = at(offset);
+        let starts_here = here.as_ref().is_some_and(|symbol| symbol.offset == 0);
+        if !returned || starts_here || offset == 0 {
+            return here.map_or_else(Vec::new, |symbol| calls(&symbol, 0));
+        }
+        at(offset - 1).map_or_else(Vec::new, |symbol| calls(&symbol, 1))
+    }
+}
+
+/// The functions of a symbol, innermost first.
+fn calls(symbol: &Sym<'_>, behind: u64) -> Vec<Call> {
+    // Each function has the place of the next one's call; the innermost has the address's own.
+    let inlined = symbol.inlined.iter().rev().map(|call| Call {
+        name: call.name.to_string(),
+        offset: None,
+        source: call.code_info.as_ref().and_then(source),
+    });
+    let own = Call {
+        name: symbol.name.to_string(),
+        offset: Some(symbol.offset as u64 + behind),
+        source: symbol.code_info.as_deref().and_then(source),
+    };
+    inlined.chain([own]).collect()
+}
+
+fn source(info: &CodeInfo<'_>) -> Option<String> {
+    let line = info.line?;
+    Some(format!("{}:{line}", info.to_path().display()))
+}
