@@ -1,5 +1,6 @@
 //! Types as the language writes them, for diagnostics and `--emit types`.
 
+use crate::aggregate::Aggregate;
 use crate::types::{Space, Stack, Structs, Type};
 
 impl Structs {
@@ -41,6 +42,9 @@ impl Structs {
             Type::Timestamp(..) => "timestamp".to_string(),
             Type::Username => "username_t".to_string(),
             Type::Probe => "probe".to_string(),
+            // Summaries that differ in these are different types.
+            Type::Aggregate(Aggregate::Hist { bits: bits @ 1.. }) => format!("hist_t({bits})"),
+            Type::Aggregate(Aggregate::Lhist { min, max, step }) => format!("lhist_t({min},{max},{step})"),
             Type::Aggregate(aggregate) => format!("{}_t", aggregate.name()),
         }
     }

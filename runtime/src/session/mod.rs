@@ -10,6 +10,7 @@
 //! | `events.rs` | events in their order, and waiting for them |
 //! | `globals.rs` | the memory that programs and this side share |
 //! | `maps.rs` | the script's maps, read and changed |
+//! | `ready.rs` | telling others that all is attached |
 //! | `child.rs` | the process of `-c` |
 //! | `signals.rs` | SIGINT and SIGTERM |
 
@@ -18,9 +19,10 @@ pub mod events;
 pub mod globals;
 pub mod maps;
 pub mod probes;
+mod ready;
 pub mod signals;
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -37,10 +39,8 @@ use events::{Events, Look, readable, wait};
 use globals::Globals;
 use maps::Maps;
 use probes::Probes;
+use ready::tell_ready;
 use signals::Signals;
-
-/// The environment variable by which test harnesses ask to be told, by this very word, that all is attached.
-const NOTIFY: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
 
 /// How often to see whether the script has ended while nobody reads its output.
 const RELUCTANT: Duration = Duration::from_millis(100);
@@ -218,10 +218,7 @@ impl<'a> Session<'a> {
     /// Says that all is attached, and to how much.
     fn announce(&mut self, attached: usize) {
         self.out.attached(attached + self.probes.count(Phase::Begin) + self.probes.count(Phase::End));
-        if std::env::var_os(NOTIFY).is_some_and(|value| value == "1") {
-            let mut out = io::stdout();
-            let _ = writeln!(out, "{NOTIFY}").and_then(|()| out.flush());
-        }
+        tell_ready();
     }
 
     /// Lets the child execute its command; false where there is none.

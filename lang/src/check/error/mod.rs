@@ -385,7 +385,7 @@ pub enum Fact {
     },
 
     // Formats.
-    #[error("the format wants {expected} arguments, and got {found}")]
+    #[error("the format wants {}, and got {found}", words::arguments(*expected))]
     #[diagnostic(code("rt::format-count"))]
     FormatMissing {
         expected: usize,
@@ -394,7 +394,7 @@ pub enum Fact {
         at: Span,
         spec: String,
     },
-    #[error("the format wants {expected} arguments, and got {found}")]
+    #[error("the format wants {}, and got {found}", words::arguments(*expected))]
     #[diagnostic(code("rt::format-count"))]
     FormatExtra {
         expected: usize,

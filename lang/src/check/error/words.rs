@@ -17,10 +17,12 @@ pub fn argument_of(function: &str) -> String {
     format!("the argument of `{function}`")
 }
 
+pub fn arguments(count: usize) -> String {
+    if count == 1 { "1 argument".to_string() } else { format!("{count} arguments") }
+}
+
 /// How many arguments a function takes.
 pub fn arity((least, most): (usize, usize)) -> String {
-    let arguments =
-        |count: usize| if count == 1 { "1 argument".to_string() } else { format!("{count} arguments") };
     match (least, most) {
         (0, 0) => "no arguments".to_string(),
         (least, usize::MAX) => format!("at least {}", arguments(least)),
