@@ -219,6 +219,32 @@ impl Type {
         Type::Pointer(Box::new(to), space)
     }
 
+    /// Whether symbols of user programs are part of its text.
+    pub fn has_user_symbols(&self) -> bool {
+        match self {
+            Type::UserSymbol => true,
+            Type::Stack(stack) => stack.space == Space::User && stack.mode != StackMode::Raw,
+            Type::Array(element, _) => element.has_user_symbols(),
+            Type::Tuple(types) => types.iter().any(Type::has_user_symbols),
+            Type::Record(fields) => fields.iter().any(|(_, ty)| ty.has_user_symbols()),
+            Type::Void
+            | Type::Bool
+            | Type::Int(_)
+            | Type::Enum(_)
+            | Type::String(_)
+            | Type::Buffer(_)
+            | Type::Pointer(..)
+            | Type::Struct(_)
+            | Type::KernelSymbol
+            | Type::Inet
+            | Type::Mac
+            | Type::Timestamp(..)
+            | Type::Username
+            | Type::Probe
+            | Type::Aggregate(_) => false,
+        }
+    }
+
     /// Whether a value is one number that a register holds; all others live in memory.
     pub fn is_scalar(&self) -> bool {
         match self {

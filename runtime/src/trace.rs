@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use rtscript_codegen::compile::{CompileError, compile, optimize};
 use rtscript_codegen::ir::Module;
 use rtscript_codegen::lower::lower;
-use rtscript_codegen::object::Object;
+use rtscript_codegen::object::{Manifest, Object};
 use rtscript_codegen::target::Target;
 use rtscript_lang::check::{self, Checked, check};
 use rtscript_lang::kernel::Kernel;
@@ -24,6 +24,7 @@ use crate::providers::PROVIDERS;
 use crate::report::{Failure, Problem, warn};
 use crate::session::child::{Child, split_words};
 use crate::session::{Session, Settings};
+use crate::symbols::{Interest, UserSymbols};
 
 /// Compiles a script for this kernel, attaches it, and runs it until it exits. Returns the exit code.
 pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Result<u8, Failure> {
@@ -36,7 +37,9 @@ pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Res
     let object = compile(module, sources).map_err(too_large)?;
     let loaded = load(&object, kernel, line.verbose).map_err(|error| refused(error, &object, line))?;
     let manifest = &object.manifest;
-    let mut printer = Printer::new(manifest, &object.sources, writer(line)?, format(line), line.quiet);
+    let symbols = user_symbols(manifest, line);
+    let mut printer =
+        Printer::new(manifest, &object.sources, symbols, writer(line)?, format(line), line.quiet);
     let session = Session::new(&object, &loaded, kernel, settings(line), child, &mut printer);
     session.map_err(|error| Failure::line(format!("cannot share memory with the programs: {error}")))?.run()
 }
@@ -173,6 +176,16 @@ fn settings(line: &CommandLine) -> Settings {
         duration: line.duration,
         max_events: line.max_events,
     }
+}
+
+/// Follows processes if the script prints symbols of theirs.
+fn user_symbols(manifest: &Manifest, line: &CommandLine) -> UserSymbols {
+    let interest = match (line.pid, &line.command) {
+        (Some(pid), _) => Interest::One(pid),
+        (None, Some(_)) => Interest::New,
+        (None, None) => Interest::All,
+    };
+    UserSymbols::new(&manifest.config, manifest.has_user_symbols().then_some(interest), None)
 }
 
 /// Writes to the file of `-o`, or to standard output.

@@ -14,7 +14,7 @@ use rtscript_lang::config::Config;
 use rtscript_lang::provider::{ProgramKind, Target};
 use rtscript_lang::syntax::source::{Sources, Span};
 use rtscript_lang::typed::{Map, MapId};
-use rtscript_lang::types::{StructId, Structs};
+use rtscript_lang::types::{StructId, Structs, Type};
 
 use crate::insn::Insn;
 
@@ -169,6 +169,16 @@ pub struct Manifest {
     /// The small ring for control events that found the main one full. Before the event's own bytes stands a `u64`:
     /// the main ring's producer position at that time, so that user space can put it in its place.
     pub reserve: Option<MapRef>,
+}
+
+impl Manifest {
+    /// Whether anything that is printed has symbols of user programs.
+    pub fn has_user_symbols(&self) -> bool {
+        let mut fields = self.actions.values().filter_map(Action::record).flat_map(|record| &record.fields);
+        let in_map =
+            |info: &MapInfo| info.map.key.iter().chain([&info.map.value]).any(Type::has_user_symbols);
+        fields.any(|field| field.ty.has_user_symbols()) || self.maps.values().any(in_map)
+    }
 }
 
 /// What a program is attached to.

@@ -14,6 +14,7 @@
 //! | `perf.rs` | perf events that programs are attached to |
 //! | `mapped.rs` | an array map as shared memory |
 //! | `ring.rs` | the consumer of a ring buffer |
+//! | `changes.rs` | what processes map, as perf events tell it |
 
 use std::ffi::{c_char, c_long};
 use std::fmt;
@@ -22,6 +23,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use aya_obj::generated::{bpf_attr, bpf_cmd};
 
+pub mod changes;
 mod link;
 mod map;
 mod mapped;

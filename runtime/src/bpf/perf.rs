@@ -105,7 +105,7 @@ pub fn disable(event: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn attr(kind: u32, config: u64) -> perf_event_attr {
+pub(super) fn attr(kind: u32, config: u64) -> perf_event_attr {
     perf_event_attr {
         type_: kind,
         size: size_of::<perf_event_attr>() as u32,
@@ -114,7 +114,7 @@ fn attr(kind: u32, config: u64) -> perf_event_attr {
     }
 }
 
-fn open(attr: &mut perf_event_attr, target: Target) -> io::Result<OwnedFd> {
+pub(super) fn open(attr: &mut perf_event_attr, target: Target) -> io::Result<OwnedFd> {
     // SAFETY: the attribute says its own size and holds no address.
     let fd = unsafe {
         perf_event_open_sys::perf_event_open(attr, target.thread, target.cpu, -1, PERF_FLAG_FD_CLOEXEC.into())

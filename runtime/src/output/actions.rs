@@ -19,6 +19,7 @@ use super::{json, number, time};
 use crate::report::{SiteWarning, say};
 use crate::session::maps::{Element, Maps};
 use crate::session::{Loss, Output};
+use crate::symbols::UserSymbols;
 
 /// The script's maps, as far as actions need them.
 pub trait MapStore {
@@ -73,11 +74,12 @@ impl<'a> Printer<'a> {
     pub fn new(
         manifest: &'a Manifest,
         sources: &'a Sources,
+        user_symbols: UserSymbols,
         writer: Writer,
         format: Format,
         quiet: bool,
     ) -> Printer<'a> {
-        let values = Values::new(&manifest.structs, &manifest.probe_names, &manifest.config);
+        let values = Values::new(&manifest.structs, &manifest.probe_names, &manifest.config, user_symbols);
         Printer { manifest, sources, values, format, quiet, writer, text: Vec::new() }
     }
 

@@ -133,7 +133,14 @@ fn printed_bytes(manifest: &Manifest, format: Format, act: impl FnOnce(&mut Prin
     sources.add("script.bt", "first line\nsecond line\n");
     let file = memory_file(0);
     let writer = Writer::new(file.try_clone().unwrap(), Buffering::None);
-    act(&mut Printer::new(manifest, &sources, writer, format, false));
+    act(&mut Printer::new(
+        manifest,
+        &sources,
+        UserSymbols::new(&manifest.config, None, None),
+        writer,
+        format,
+        false,
+    ));
     content(&file)
 }
 

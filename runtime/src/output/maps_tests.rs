@@ -4,6 +4,7 @@ use rtscript_lang::typed::MapKind;
 use rtscript_lang::types::{Int, Space, Structs};
 
 use super::*;
+use crate::symbols::UserSymbols;
 
 /// The elements of a map, each with what every CPU has.
 type Elements = Vec<(Vec<u8>, Vec<Vec<u8>>)>;
@@ -24,7 +25,7 @@ fn text(bytes: &str) -> Vec<u8> {
 
 fn limited(map: &Map, elements: &Elements, limits: Limits) -> (String, String) {
     let (structs, config) = (Structs::default(), Config::default());
-    let values = Values::new(&structs, &[], &config);
+    let values = Values::new(&structs, &[], &config, UserSymbols::new(&config, None, None));
     let elements = elements.iter().map(|(key, values)| Element { key: key.clone(), values: values.clone() });
     let listing = Listing::new(map, &values, elements.collect(), limits);
     let (mut text, mut json) = (vec![], vec![]);

@@ -5,6 +5,7 @@ use rtscript_lang::syntax::source::Span;
 use rtscript_lang::types::{Enum, EnumId, Int, Space, Structs, Type};
 
 use super::*;
+use crate::symbols::UserSymbols;
 
 /// An argument: its type and its bytes.
 type Argument = (Type, Vec<u8>);
@@ -132,7 +133,7 @@ fn printed(format: &Format, args: &[Argument]) -> Vec<u8> {
     let types: Vec<Type> = args.iter().map(|(ty, _)| ty.clone()).collect();
     let record = Record::event(&types, &structs);
     let bytes = event_bytes(&record, args);
-    let values = Values::new(&structs, &[], &config);
+    let values = Values::new(&structs, &[], &config, UserSymbols::new(&config, None, None));
     let mut out = vec![];
     printf(&values, format, &record, Event::new(&bytes).unwrap().1, &mut out);
     out
@@ -325,7 +326,7 @@ proptest! {
         let (structs, config) = (structs(), Config::default());
         let types = [Type::Int(Int::I16), Type::Int(Int::I16), Type::String(1024), Type::String(16)];
         let record = Record::event(&types, &structs);
-        let values = Values::new(&structs, &[], &config);
+        let values = Values::new(&structs, &[], &config, UserSymbols::new(&config, None, None));
         let format = Format { pieces: vec![Piece::Spec(spec(text, &mut 0)), Piece::Spec(spec("s", &mut 3))] };
         let header = [0, 0, 0, 0, form, 0, 0, 0];
         let event = [&header[..], &bytes].concat();

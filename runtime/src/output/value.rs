@@ -52,9 +52,14 @@ impl Number {
 }
 
 impl<'a> Values<'a> {
-    pub fn new(structs: &'a Structs, probe_names: &'a [String], config: &'a Config) -> Values<'a> {
+    pub fn new(
+        structs: &'a Structs,
+        probe_names: &'a [String],
+        config: &'a Config,
+        user_symbols: UserSymbols,
+    ) -> Values<'a> {
         Values {
-            user_symbols: UserSymbols::new(config, None),
+            user_symbols,
             structs,
             probe_names,
             config,

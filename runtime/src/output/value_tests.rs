@@ -99,7 +99,8 @@ impl Fixture {
     }
 
     fn values(&self) -> Values<'_> {
-        let mut values = Values::new(&self.structs, &self.names, &self.config);
+        let mut values =
+            Values::new(&self.structs, &self.names, &self.config, UserSymbols::new(&self.config, None, None));
         values.symbols = KernelSymbols::of(b"ffffffff81000000 T first\nffffffff81000100 T second\n");
         values.users = Users::of(b"root:x:0:0::/root:/bin/sh\n");
         values.clocks = Clocks::of(0, 1_000_000_000, 0);

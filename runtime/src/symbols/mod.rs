@@ -1,7 +1,7 @@
 //! Names of user addresses: functions, files and lines.
 //!
-//! An address belongs to a process. What the process maps says which file lies there and at which offset
-//! (`spaces.rs`), and the file's symbols and debug information are read by the crate `blazesym` when the first
+//! An address belongs to a process. What the process maps (`spaces.rs`, kept up to date by `follow.rs`) says which file
+//! lies there and at which offset, and the file's symbols and debug information are read by the crate `blazesym` when the first
 //! address of it is printed. What was found is kept by file and offset, so that processes of the same program share it.
 //!
 //! Code that was made while a process ran has names where the process wrote them into a perf map (`jit.rs`).
@@ -9,20 +9,25 @@
 //! Return addresses point behind a call, which may be the end of a function or of a line. So the line, and what was
 //! inlined there, is that of the byte before; only the innermost frame is taken as it is.
 
+mod follow;
 mod jit;
 mod spaces;
 
 use std::cell::{OnceCell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
 use rtscript_lang::config::Config;
 use rustc_hash::FxHashMap;
 
+use follow::Followed;
 use jit::PerfMaps;
-use spaces::{Place, Spaces};
+use spaces::Place;
+
+pub use follow::Interest;
 
 /// The symbols of all processes.
 #[derive(Debug)]
@@ -32,7 +37,7 @@ pub struct UserSymbols {
     demangle: bool,
     debug_dirs: Option<Vec<PathBuf>>,
     symbolizer: OnceCell<Symbolizer>,
-    spaces: RefCell<Spaces>,
+    spaces: Followed,
     perf_maps: RefCell<PerfMaps>,
     /// By place, and whether it is a return address.
     known: RefCell<FxHashMap<(Place, bool), Calls>>,
@@ -42,7 +47,7 @@ pub struct UserSymbols {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
     /// The file that is mapped there, as the process calls it.
-    pub module: Option<Rc<str>>,
+    pub module: Option<Arc<str>>,
     /// The functions, innermost first: those that were inlined, then the one that has code of its own. Empty where
     /// there is no symbol.
     pub calls: Calls,
@@ -61,13 +66,18 @@ pub struct Call {
 }
 
 impl UserSymbols {
-    pub fn new(config: &Config, debug_dirs: Option<Vec<PathBuf>>) -> UserSymbols {
+    /// Follows what processes map from now on, those of `interest` and all that are started; without an interest, and
+    /// where the script wants nothing to be kept, each look-up asks the process.
+    pub fn new(config: &Config, interest: Option<Interest>, debug_dirs: Option<Vec<PathBuf>>) -> UserSymbols {
         UserSymbols {
             with_lines: config.show_debug_info,
             demangle: config.demangle,
             debug_dirs,
             symbolizer: OnceCell::new(),
-            spaces: RefCell::new(Spaces::new(config.cache_user_symbols)),
+            spaces: match interest {
+                Some(interest) if config.cache_user_symbols => Followed::start(interest),
+                Some(_) | None => Followed::nothing(),
+            },
             perf_maps: RefCell::default(),
             known: RefCell::default(),
         }
@@ -75,23 +85,22 @@ impl UserSymbols {
 
     /// What lies at an address of a process. `returned`: the address is the one behind a call.
     pub fn find(&self, pid: u32, address: u64, returned: bool) -> Location {
-        let mut spaces = self.spaces.borrow_mut();
-        let Some(place) = spaces.find(pid, address) else {
+        let found = self.spaces.find(pid, address, |found| {
+            let (place, file) = found?;
+            let known = self.known.borrow().get(&(place, returned)).cloned();
+            let path = if known.is_none() { file.path() } else { None };
+            Some((place, Arc::clone(&file.name), known, path))
+        });
+        let Some((place, module, known, path)) = found else {
             let calls = self.perf_maps.borrow_mut().find(pid, address).into_iter().collect();
             return Location { module: None, calls: Rc::new(calls) };
         };
-        let module = Some(Rc::clone(&spaces.file(place.file).name));
-        let key = (place, returned);
-        if let Some(calls) = self.known.borrow().get(&key) {
-            return Location { module, calls: Rc::clone(calls) };
-        }
-        let calls = match spaces.file(place.file).path() {
-            Some(path) => self.calls(path, place.offset, returned),
-            None => Vec::new(),
-        };
-        let calls = Rc::new(calls);
-        self.known.borrow_mut().insert(key, Rc::clone(&calls));
-        Location { module, calls }
+        let calls = known.unwrap_or_else(|| {
+            let calls = Rc::new(path.map_or_else(Vec::new, |path| self.calls(path, place.offset, returned)));
+            self.known.borrow_mut().insert((place, returned), Rc::clone(&calls));
+            calls
+        });
+        Location { module: Some(module), calls }
     }
 
     /// The functions at an offset of a file.

@@ -1,30 +1,46 @@
 //! What processes map, and the files behind it.
 //!
-//! A process is asked (`/proc/PID/maps`) when its first address is printed, and again when an address lies nowhere
-//! that is known: it may have loaded a library, or executed another program. Files are opened at once, through the
-//! process's own view: so it does not matter whether they are deleted later, or lie in another mount namespace.
+//! It is told of what processes map from now on ([`Spaces::apply`]), and asks them (`/proc/PID/maps`) for what they had
+//! before. Files are opened at once, through the process's own view: so it does not matter whether they are deleted
+//! later, or lie in another mount namespace.
 //!
-//! Only what is executable is of interest.
+//! What was mapped once is kept, also when the process executes another program, or ends: addresses of before may still be
+//! asked for. Where two mappings overlap, the later one counts. Only what is executable is of interest.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::bpf::changes::{Change, MappedPart};
+
+/// So many processes that have ended are kept.
+const ENDED: usize = 16 << 10;
+
 /// Address spaces of processes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Spaces {
-    /// Whether what a process mapped is kept.
-    keep: bool,
-    processes: FxHashMap<u32, Vec<Mapping>>,
+    processes: FxHashMap<u32, Process>,
+    /// Those that have ended, the first one first.
+    ended: VecDeque<u32>,
     files: Vec<MappedFile>,
     /// By device and inode.
     by_inode: FxHashMap<(u64, u64), FileId>,
     vdso: Option<FileId>,
+}
+
+#[derive(Debug, Default)]
+struct Process {
+    /// Later ones behind earlier ones. Shared by processes that were forked.
+    mappings: Arc<Vec<Mapping>>,
+    /// Whether it was asked for what it had mapped before it was followed.
+    asked: bool,
+    ended: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,11 +53,22 @@ pub struct Place {
     pub offset: u64,
 }
 
+/// What is known of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Place(Place),
+    /// Memory that no file lies behind.
+    Nameless,
+    Nothing,
+    /// Nothing yet: the process may know more.
+    Unknown,
+}
+
 /// A file that is, or was, mapped somewhere.
 #[derive(Debug)]
 pub struct MappedFile {
     /// As the process calls it, or `[vdso]`.
-    pub name: Rc<str>,
+    pub name: Arc<str>,
     /// `None` where it could not be opened.
     file: Option<File>,
 }
@@ -58,60 +85,104 @@ struct Mapping {
 }
 
 impl Spaces {
-    pub fn new(keep: bool) -> Spaces {
-        Spaces {
-            keep,
-            processes: FxHashMap::default(),
-            files: Vec::new(),
-            by_inode: FxHashMap::default(),
-            vdso: None,
+    /// The file that lies at an address of a process, as far as is known.
+    pub fn find(&self, pid: u32, address: u64) -> Found {
+        let Some(process) = self.processes.get(&pid) else { return Found::Unknown };
+        let mut later_first = process.mappings.iter().rev();
+        match later_first.find(|mapping| (mapping.start..mapping.end).contains(&address)) {
+            Some(mapping) => match mapping.file {
+                Some(file) => Found::Place(Place { file, offset: address - mapping.start + mapping.offset }),
+                None => Found::Nameless,
+            },
+            None if process.asked || process.ended => Found::Nothing,
+            None => Found::Unknown,
         }
     }
 
-    /// The file that lies at an address of a process.
-    pub fn find(&mut self, pid: u32, address: u64) -> Option<Place> {
-        if self.keep
-            && let Some(mapping) = self.processes.get(&pid).and_then(|mappings| find(mappings, address))
-        {
-            return mapping.place(address);
+    /// Asks a process what it maps, unless it was asked already.
+    pub fn ask_once(&mut self, pid: u32) {
+        if !self.processes.get(&pid).is_some_and(|process| process.asked) {
+            self.ask(pid);
         }
-        let mappings = self.read(pid)?;
-        let found = find(&mappings, address);
-        self.processes.insert(pid, mappings);
-        found?.place(address)
+    }
+
+    /// Asks a process what it maps now.
+    pub fn ask(&mut self, pid: u32) {
+        let Some(maps) = fs::read(format!("/proc/{pid}/maps")).ok().filter(|maps| !maps.is_empty()) else {
+            return;
+        };
+        for part in maps.split(|&byte| byte == b'\n').filter_map(|line| part_of_line(pid, line)) {
+            self.add(&part);
+        }
+        self.processes.entry(pid).or_default().asked = true;
+    }
+
+    /// Takes note of a change.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Mapped(part) => self.add(part),
+            Change::Forked { pid, parent } => {
+                self.ask_once(*parent);
+                let Some(parent) = self.processes.get(parent) else { return };
+                let (asked, mut mappings) = (parent.asked, Arc::clone(&parent.mappings));
+                // What is known of the number already is of a process that had it before.
+                if let Some(process) = self.processes.get(pid)
+                    && !process.ended
+                {
+                    Arc::make_mut(&mut mappings).extend_from_slice(&process.mappings);
+                }
+                self.processes.insert(*pid, Process { mappings, asked, ended: false });
+            }
+            Change::Ended { pid } => {
+                self.processes.entry(*pid).or_default().ended = true;
+                self.ended.push_back(*pid);
+                if self.ended.len() > ENDED
+                    && let Some(first) = self.ended.pop_front()
+                    && self.processes.get(&first).is_some_and(|process| process.ended)
+                {
+                    self.processes.remove(&first);
+                }
+            }
+            // They may have been anyone's: all that still live are asked again when they are asked for.
+            Change::Lost => self.processes.values_mut().for_each(|process| process.asked = false),
+        }
+    }
+
+    /// Adds a mapping, in place of those that it covers.
+    fn add(&mut self, part: &MappedPart) {
+        let file = if part.name == "[vdso]" { self.vdso() } else { self.mapped_file(part) };
+        let new = Mapping { start: part.start, end: part.end, offset: part.offset, file };
+        let mappings = &mut self.processes.entry(part.pid).or_default().mappings;
+        if !mappings.contains(&new) {
+            let mappings = Arc::make_mut(mappings);
+            mappings.retain(|old| old.start < new.start || old.end > new.end);
+            mappings.push(new);
+        }
     }
 
     pub fn file(&self, id: FileId) -> &MappedFile {
         &self.files[id.0 as usize]
     }
 
-    /// What a process maps now; `None` if it has ended.
-    fn read(&mut self, pid: u32) -> Option<Vec<Mapping>> {
-        let maps = fs::read(format!("/proc/{pid}/maps")).ok().filter(|maps| !maps.is_empty())?;
-        let lines = maps.split(|&byte| byte == b'\n').filter_map(Line::parse);
-        Some(lines.map(|line| self.mapping(pid, &line)).collect())
-    }
-
-    fn mapping(&mut self, pid: u32, line: &Line<'_>) -> Mapping {
-        let file = if line.name == "[vdso]" { self.vdso() } else { self.mapped_file(pid, line) };
-        Mapping { start: line.start, end: line.end, offset: line.offset, file }
-    }
-
-    fn mapped_file(&mut self, pid: u32, line: &Line<'_>) -> Option<FileId> {
-        if line.inode == 0 || !line.name.starts_with('/') {
+    fn mapped_file(&mut self, part: &MappedPart) -> Option<FileId> {
+        if part.inode == 0 || !part.name.starts_with('/') {
             return None;
         }
-        let key = (line.device, line.inode);
-        if let Some(&known) = self.by_inode.get(&key) {
+        let key = (part.device, part.inode);
+        if let Some(&known) = self.by_inode.get(&key)
+            && self.file(known).file.is_some()
+        {
             return Some(known);
         }
-        let name = line.name.strip_suffix(" (deleted)").unwrap_or(line.name);
-        let same = |file: &File| file.metadata().is_ok_and(|data| data.ino() == line.inode);
-        let file = File::open(format!("/proc/{pid}/map_files/{:x}-{:x}", line.start, line.end))
+        let (pid, name) = (part.pid, part.name.strip_suffix(" (deleted)").unwrap_or(&part.name));
+        let is_same = |file: &File| file.metadata().is_ok_and(|data| data.ino() == part.inode);
+        // A process that has ended has no view any more. Ours may be the same.
+        let file = File::open(format!("/proc/{pid}/map_files/{:x}-{:x}", part.start, part.end))
             .or_else(|_| File::open(format!("/proc/{pid}/root{name}")))
+            .or_else(|_| File::open(name))
             .ok()
-            .filter(same);
-        let id = self.add(MappedFile { name: name.into(), file });
+            .filter(is_same);
+        let id = self.add_file(MappedFile { name: name.into(), file });
         self.by_inode.insert(key, id);
         Some(id)
     }
@@ -120,12 +191,12 @@ impl Spaces {
     fn vdso(&mut self) -> Option<FileId> {
         if self.vdso.is_none() {
             let file = own_vdso()?;
-            self.vdso = Some(self.add(MappedFile { name: "[vdso]".into(), file: Some(file) }));
+            self.vdso = Some(self.add_file(MappedFile { name: "[vdso]".into(), file: Some(file) }));
         }
         self.vdso
     }
 
-    fn add(&mut self, file: MappedFile) -> FileId {
+    fn add_file(&mut self, file: MappedFile) -> FileId {
         self.files.push(file);
         FileId(self.files.len() as u32 - 1)
     }
@@ -144,56 +215,33 @@ impl MappedFile {
     }
 }
 
-fn find(mappings: &[Mapping], address: u64) -> Option<Mapping> {
-    mappings.iter().find(|mapping| (mapping.start..mapping.end).contains(&address)).copied()
-}
-
-impl Mapping {
-    /// An address of it as an offset of the file.
-    fn place(&self, address: u64) -> Option<Place> {
-        Some(Place { file: self.file?, offset: address - self.start + self.offset })
-    }
-}
-
-/// A line of `/proc/PID/maps`: `55d0c2a00000-55d0c2a28000 r-xp 00002000 08:01 1311 /usr/bin/cat`.
-#[derive(Debug, PartialEq, Eq)]
-struct Line<'t> {
-    start: u64,
-    end: u64,
-    offset: u64,
-    device: u64,
-    inode: u64,
-    /// Empty for memory that no file lies behind.
-    name: &'t str,
-}
-
-impl<'t> Line<'t> {
-    /// `None` for what is not executable.
-    fn parse(line: &'t [u8]) -> Option<Line<'t>> {
-        let line = std::str::from_utf8(line).ok()?;
-        let mut words = line.splitn(6, ' ');
-        let (start, end) = words.next()?.split_once('-')?;
-        let flags = words.next()?;
-        let offset = words.next()?;
-        let (major, minor) = words.next()?.split_once(':')?;
-        let inode = words.next()?;
-        let hex = |digits| u64::from_str_radix(digits, 16).ok();
-        flags.contains('x').then_some(Line {
-            start: hex(start)?,
-            end: hex(end)?,
-            offset: hex(offset)?,
-            device: hex(major)? << 32 | hex(minor)?,
-            inode: inode.parse().ok()?,
-            name: words.next().unwrap_or("").trim_start(),
-        })
-    }
+/// A line of `/proc/PID/maps`: `55d0c2a00000-55d0c2a28000 r-xp 00002000 08:01 1311 /usr/bin/cat`. `None` for what is not
+/// executable.
+fn part_of_line(pid: u32, line: &[u8]) -> Option<MappedPart> {
+    let line = std::str::from_utf8(line).ok()?;
+    let mut words = line.splitn(6, ' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let flags = words.next()?;
+    let offset = words.next()?;
+    let (major, minor) = words.next()?.split_once(':')?;
+    let inode = words.next()?;
+    let hex = |digits| u64::from_str_radix(digits, 16).ok();
+    flags.contains('x').then_some(MappedPart {
+        pid,
+        start: hex(start)?,
+        end: hex(end)?,
+        offset: hex(offset)?,
+        device: hex(major)? << 32 | hex(minor)?,
+        inode: inode.parse().ok()?,
+        name: words.next().unwrap_or("").trim_start().to_owned(),
+    })
 }
 
 /// A copy of our own process's vdso, as a file that has no name.
 fn own_vdso() -> Option<File> {
     let maps = fs::read("/proc/self/maps").ok()?;
-    let mut lines = maps.split(|&byte| byte == b'\n').filter_map(Line::parse);
-    let line = lines.find(|line| line.name == "[vdso]")?;
+    let mut parts = maps.split(|&byte| byte == b'\n').filter_map(|line| part_of_line(0, line));
+    let line = parts.find(|part| part.name == "[vdso]")?;
     let mut image = vec![0; usize::try_from(line.end - line.start).ok()?];
     File::open("/proc/self/mem").ok()?.read_exact_at(&mut image, line.start).ok()?;
     // SAFETY: a valid C string.
@@ -211,44 +259,95 @@ fn own_vdso() -> Option<File> {
 mod tests {
     use super::*;
 
+    const FILE: &str = "55d0c2a00000-55d0c2a28000 r-xp 00002000 08:01 1311    /usr/bin/a cat";
+
+    fn part(pid: u32, start: u64, end: u64) -> MappedPart {
+        let name = "//anon".to_owned();
+        MappedPart { pid, start, end, offset: 0, device: 0, inode: 0, name }
+    }
+
     #[test]
     fn lines_of_maps() {
-        let line = Line::parse(b"55d0c2a00000-55d0c2a28000 r-xp 00002000 08:01 1311    /usr/bin/a cat");
-        let expected = Line {
+        let expected = MappedPart {
+            pid: 7,
             start: 0x55d0c2a00000,
             end: 0x55d0c2a28000,
             offset: 0x2000,
             device: 8 << 32 | 1,
             inode: 1311,
-            name: "/usr/bin/a cat",
+            name: "/usr/bin/a cat".to_owned(),
         };
-        assert_eq!(line, Some(expected));
-        let anonymous = Line::parse(b"7f0000000000-7f0000001000 rwxp 00000000 00:00 0 ").unwrap();
-        assert_eq!((anonymous.inode, anonymous.name), (0, ""));
+        assert_eq!(part_of_line(7, FILE.as_bytes()), Some(expected));
+        let anonymous = part_of_line(7, b"7f0000000000-7f0000001000 rwxp 00000000 00:00 0 ").unwrap();
+        assert_eq!((anonymous.inode, anonymous.name), (0, String::new()));
         for other in
             [&b"7f0000000000-7f0000001000 r--p 00000000 00:00 0"[..], b"", b"x", b"1-2 r-xp", b"\xff"]
         {
-            assert_eq!(Line::parse(other), None);
+            assert_eq!(part_of_line(7, other), None);
         }
     }
 
     #[test]
     fn a_function_of_our_own_is_in_our_own_file() {
-        for keep in [true, false] {
-            let mut spaces = Spaces::new(keep);
-            let address = a_function_of_our_own_is_in_our_own_file as *const () as u64;
-            let place = spaces.find(std::process::id(), address).unwrap();
-            let own = std::env::current_exe().unwrap();
-            assert_eq!(spaces.file(place.file).path(), Some(own));
-            assert_eq!(spaces.find(std::process::id(), 1), None);
-        }
+        let mut spaces = Spaces::default();
+        let (pid, address) = (std::process::id(), lines_of_maps as *const () as u64);
+        assert_eq!(spaces.find(pid, address), Found::Unknown);
+        spaces.ask_once(pid);
+        let Found::Place(place) = spaces.find(pid, address) else { panic!("it is nowhere") };
+        assert_eq!(spaces.file(place.file).path(), std::env::current_exe().ok());
+        assert_eq!(spaces.find(pid, 1), Found::Nothing);
     }
 
     #[test]
-    fn a_process_that_has_ended_maps_nothing() {
+    fn a_process_that_has_ended_cannot_be_asked() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
-        assert_eq!(Spaces::new(true).find(child.id(), 0x1000), None);
+        let mut spaces = Spaces::default();
+        spaces.ask(child.id());
+        assert_eq!(spaces.find(child.id(), 0x1000), Found::Unknown);
+    }
+
+    #[test]
+    fn a_forked_process_has_what_its_parent_had() {
+        // No process has numbers as large as these.
+        let (parent, child) = (u32::MAX, u32::MAX - 1);
+        let mut spaces = Spaces::default();
+        spaces.apply(&Change::Mapped(part(parent, 0x1000, 0x2000)));
+        spaces.apply(&Change::Forked { pid: child, parent });
+        spaces.apply(&Change::Mapped(part(parent, 0x3000, 0x4000)));
+        spaces.apply(&Change::Mapped(part(child, 0x5000, 0x6000)));
+        assert_eq!(spaces.find(child, 0x1fff), Found::Nameless);
+        assert_eq!(spaces.find(child, 0x3000), Found::Unknown);
+        assert_eq!(spaces.find(parent, 0x5000), Found::Unknown);
+        assert_eq!(spaces.find(child, 0x5000), Found::Nameless);
+        // After its end it cannot know more.
+        spaces.apply(&Change::Ended { pid: child });
+        assert_eq!(spaces.find(child, 0x3000), Found::Nothing);
+        // Another one with the same number begins anew.
+        spaces.apply(&Change::Forked { pid: child, parent });
+        assert_eq!(spaces.find(child, 0x5000), Found::Unknown);
+        assert_eq!(spaces.find(child, 0x3000), Found::Nameless);
+    }
+
+    #[test]
+    fn the_later_of_two_mappings_counts() {
+        let mut spaces = Spaces::default();
+        let pid = u32::MAX;
+        spaces.apply(&Change::Mapped(part(pid, 0x1000, 0x2000)));
+        spaces.apply(&Change::Mapped(part(pid, 0x1000, 0x3000)));
+        spaces.apply(&Change::Mapped(part(pid, 0x1000, 0x3000)));
+        assert_eq!(spaces.processes[&pid].mappings.len(), 1);
+        spaces.apply(&Change::Mapped(part(pid, 0x2000, 0x2800)));
+        assert_eq!(spaces.processes[&pid].mappings.len(), 2);
+    }
+
+    #[test]
+    fn as_many_as_are_kept_of_those_that_have_ended() {
+        let mut spaces = Spaces::default();
+        for pid in 0..ENDED as u32 + 10 {
+            spaces.apply(&Change::Ended { pid });
+        }
+        assert_eq!(spaces.processes.len(), ENDED);
     }
 
     #[test]
