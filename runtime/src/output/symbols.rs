@@ -4,8 +4,7 @@
 //! the first symbol is printed: by then our own programs are loaded, and have lines in it too. Kept are a sorted
 //! array of addresses and one block of names, about 5 MB.
 //!
-//! Left out are the names of modules, which the language does not print, and symbols that are no address of the
-//! kernel (per-CPU offsets, absolute numbers).
+//! Left out are symbols that are no address of the kernel (per-CPU offsets, absolute numbers).
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -28,14 +27,24 @@ pub struct KernelSymbols {
 struct Table {
     /// Address and start of the name, ascending by address.
     symbols: Vec<(u64, u32)>,
-    /// Names, each ended by a NUL.
+    /// Names, each ended by a NUL and followed by the module's, which is empty for the kernel proper and ends in a NUL too.
     names: Vec<u8>,
 }
 
+/// A symbol of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelSymbol<'t> {
+    pub name: &'t [u8],
+    /// The module that it belongs to (`bpf` for programs); empty for the kernel proper.
+    pub module: &'t [u8],
+    /// The distance of the address from its start.
+    pub offset: u64,
+}
+
 impl KernelSymbols {
-    /// The symbol that `address` belongs to and the distance from its start. `None` if there is none, or where
-    /// the kernel hides its addresses (`kptr_restrict`).
-    pub fn find(&self, address: u64) -> Option<(&[u8], u64)> {
+    /// The symbol that `address` belongs to. `None` if there is none, or where the kernel hides its addresses
+    /// (`kptr_restrict`).
+    pub fn find(&self, address: u64) -> Option<KernelSymbol<'_>> {
         let table = self.table.get_or_init(|| match File::open("/proc/kallsyms") {
             Ok(file) => read(BufReader::with_capacity(1 << 16, file)),
             Err(_) => Table::default(),
@@ -44,27 +53,32 @@ impl KernelSymbols {
         let below = table.symbols.partition_point(|&(start, _)| start <= address);
         let start = table.symbols[..below].last()?.0;
         let first = table.symbols[..below].partition_point(|&(other, _)| other < start);
-        let name = &table.names[table.symbols[first].1 as usize..];
-        let end = name.iter().position(|&byte| byte == 0)?;
+        let mut names = table.names[table.symbols[first].1 as usize..].split(|&byte| byte == 0);
+        let (name, module) = (names.next()?, names.next()?);
         let offset = address - start;
-        if offset < FARTHEST { Some((&name[..end], offset)) } else { None }
+        (offset < FARTHEST).then_some(KernelSymbol { name, module, offset })
     }
 
     /// Appends the name alone, or the address as `0x…`.
     pub fn name(&self, address: u64, out: &mut Vec<u8>) {
         match self.find(address) {
-            Some((name, _)) => out.extend_from_slice(name),
+            Some(symbol) => out.extend_from_slice(symbol.name),
             None => number::address(address, out),
         }
     }
 
-    /// Appends `name+offset`, or the address as `0x…`.
-    pub fn name_and_offset(&self, address: u64, out: &mut Vec<u8>) {
+    /// Appends `name+offset`, or the address as `0x…`; and, where that is asked for, the symbol's module as ` (module)`.
+    pub fn name_and_offset(&self, address: u64, with_module: bool, out: &mut Vec<u8>) {
         match self.find(address) {
-            Some((name, offset)) => {
-                out.extend_from_slice(name);
+            Some(symbol) => {
+                out.extend_from_slice(symbol.name);
                 out.push(b'+');
-                number::unsigned(offset, out);
+                number::unsigned(symbol.offset, out);
+                if with_module && !symbol.module.is_empty() {
+                    out.extend_from_slice(b" (");
+                    out.extend_from_slice(symbol.module);
+                    out.push(b')');
+                }
             }
             None => number::address(address, out),
         }
@@ -93,7 +107,12 @@ fn read(mut file: impl BufRead) -> Table {
         let Ok(start) = u32::try_from(table.names.len()) else { break };
         if address >= KERNEL && !name.is_empty() && !name.contains(&0) {
             table.symbols.push((address, start));
+            let module = words.next().unwrap_or_default();
+            let module =
+                module.strip_prefix(b"[").and_then(|name| name.strip_suffix(b"]")).unwrap_or_default();
             table.names.extend_from_slice(name);
+            table.names.push(0);
+            table.names.extend_from_slice(module);
             table.names.push(0);
         }
     }
@@ -122,10 +141,13 @@ ffffffffc0000000 t module_function\t[loop]
     #[test]
     fn the_nearest_symbol_below() {
         let symbols = KernelSymbols::of(KALLSYMS);
-        assert_eq!(symbols.find(0xffffffff81000000), Some((&b"_text"[..], 0)));
-        assert_eq!(symbols.find(0xffffffff810001ff), Some((&b"_text"[..], 511)));
-        assert_eq!(symbols.find(0xffffffff81000200), Some((&b"second"[..], 0)));
-        assert_eq!(symbols.find(0xffffffffc0000010), Some((&b"module_function"[..], 16)));
+        let symbol = |name: &'static str, module: &'static str, offset| {
+            Some(KernelSymbol { name: name.as_bytes(), module: module.as_bytes(), offset })
+        };
+        assert_eq!(symbols.find(0xffffffff81000000), symbol("_text", "", 0));
+        assert_eq!(symbols.find(0xffffffff810001ff), symbol("_text", "", 511));
+        assert_eq!(symbols.find(0xffffffff81000200), symbol("second", "", 0));
+        assert_eq!(symbols.find(0xffffffffc0000010), symbol("module_function", "loop", 16));
         assert_eq!(symbols.find(0xffffffff80ffffff), None);
         assert_eq!(symbols.find(0xffffffffb0000000), None);
         assert_eq!(symbols.find(0), None);
@@ -138,10 +160,14 @@ ffffffffc0000000 t module_function\t[loop]
         let mut out = vec![];
         symbols.name(0xffffffff81000210, &mut out);
         out.push(b' ');
-        symbols.name_and_offset(0xffffffff81000210, &mut out);
+        symbols.name_and_offset(0xffffffff81000210, true, &mut out);
+        for with_module in [true, false] {
+            out.push(b' ');
+            symbols.name_and_offset(0xffffffffc0000001, with_module, &mut out);
+        }
         out.push(b' ');
         symbols.name(0x1234, &mut out);
-        assert_eq!(out, b"second second+16 0x1234");
+        assert_eq!(out, &b"second second+16 module_function+1 (loop) module_function+1 0x1234"[..]);
     }
 
     #[test]

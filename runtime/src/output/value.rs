@@ -483,7 +483,7 @@ impl<'a> Values<'a> {
                 }
                 (mode, Space::Kernel | Space::Context) => {
                     before(mode, frame, out);
-                    self.symbols.name_and_offset(frame, out);
+                    self.symbols.name_and_offset(frame, mode == StackMode::Perf, out);
                     out.push(b'\n');
                 }
             }
