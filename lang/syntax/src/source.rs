@@ -61,12 +61,17 @@ pub struct Source {
     pub text: String,
     /// The offset of the first byte of `text` in the space of all spans.
     pub start: u32,
+    /// Where each line of `text` begins.
+    lines: Vec<u32>,
 }
 
 impl Source {
     /// A source whose spans begin at 0.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Source {
-        Source { name: name.into(), text: text.into(), start: 0 }
+        let text = text.into();
+        let newlines = text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(newlines.map(|(_, next)| next)).collect();
+        Source { name: name.into(), text, start: 0, lines }
     }
 
     /// The span of the whole text.
@@ -89,16 +94,15 @@ impl Source {
 
     /// The line and the column of an offset; both count from 1, and columns are bytes.
     pub fn line_col(&self, offset: u32) -> (u32, u32) {
-        let at = (offset.saturating_sub(self.start) as usize).min(self.text.len());
-        let before = &self.text.as_bytes()[..at];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count();
-        let begin = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        (line as u32 + 1, (at - begin) as u32 + 1)
+        let at = offset.saturating_sub(self.start).min(self.text.len() as u32);
+        let line = self.lines.partition_point(|begin| *begin <= at);
+        (line as u32, at - self.lines[line - 1] + 1)
     }
 
     /// The text of a line, without its end; lines count from 1.
     pub fn line(&self, number: u32) -> Option<&str> {
-        self.text.lines().nth(number.checked_sub(1)? as usize)
+        let begin = *self.lines.get(number.checked_sub(1)? as usize)?;
+        self.text.get(begin as usize..)?.lines().next()
     }
 }
 
