@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each driver uses a part")]
 
 pub mod file;
+pub mod random;
 
 use std::fs;
 use std::path::{Path, PathBuf};

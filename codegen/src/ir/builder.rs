@@ -8,9 +8,18 @@
 //!
 //! Constants are folded here, since the rest then never sees a foldable operation: `binary`, `extend` and `compare`
 //! return constants for constants, and simplify the usual identities.
+//!
+//! # Loops
+//!
+//! The kernel's verifier walks a loop until it meets a state that it has seen. Inside of one it takes two states for the
+//! same only where each number has a range that lies in the other's, even a number that no longer matters: each `if` in
+//! a loop would double what it walks. So variables that are set in a loop forget what is known of them: they are
+//! combined with a zero that lies in memory, where the verifier does not see that it is one. For the same reason
+//! conditions there compare copies, so that they tell nothing about the number itself.
 
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use rtscript_lang::provider::ProgramKind;
+use rtscript_lang::record::globals;
 use rtscript_lang::syntax::source::Span;
 use rustc_hash::FxHashMap;
 
@@ -37,6 +46,10 @@ pub struct Builder {
     sealed: SecondaryMap<Block, bool>,
     /// Joins whose predecessors are being asked, with the parameter that one of them needed.
     asked: FxHashMap<(Block, Variable), Option<(u32, Value)>>,
+    /// How many loops the current place is in, as far as the verifier is to forget there.
+    loops: u32,
+    /// The zero of which the verifier knows nothing, and the block that loaded it.
+    hidden_zero: Option<(Block, Value)>,
     /// Parameters of unsealed blocks, to be filled in when the block is sealed.
     incomplete: SecondaryMap<Block, Vec<(Variable, u32)>>,
 }
@@ -77,6 +90,8 @@ impl Builder {
             predecessors: SecondaryMap::new(),
             sealed,
             asked: FxHashMap::default(),
+            loops: 0,
+            hidden_zero: None,
             incomplete: SecondaryMap::new(),
         }
     }
@@ -201,12 +216,59 @@ impl Builder {
         self.variables.push(())
     }
 
+    /// Assigns a variable; in loops the verifier forgets what it knows of the number.
     pub fn set(&mut self, variable: Variable, value: Value) {
+        let value = if self.loops > 0 { self.hidden(value) } else { value };
+        self.set_known(variable, value);
+    }
+
+    /// Assigns a variable of which the verifier has to know the range, or which is a pointer.
+    pub fn set_known(&mut self, variable: Variable, value: Value) {
         // What is set behind a jump does not reach its target.
         if self.ended {
             return;
         }
         self.definitions.insert((self.current, variable), value);
+    }
+
+    /// Enters a loop that the verifier walks only until it knows it.
+    pub fn enter_loop(&mut self) {
+        self.loops += 1;
+    }
+
+    pub fn leave_loop(&mut self) {
+        self.loops -= 1;
+    }
+
+    pub fn in_loop(&self) -> bool {
+        self.loops > 0
+    }
+
+    /// A copy to compare: what the verifier learns of it, it does not learn of the number itself. Outside of loops, and
+    /// for constants, the number.
+    pub fn copy_in_loop(&mut self, value: Value) -> Value {
+        if self.loops == 0 || self.constant(value).is_some() || value == self.context() {
+            return value;
+        }
+        // With a zero of its own: two copies must not be taken for the same value.
+        self.hidden_zero = None;
+        self.hidden(value)
+    }
+
+    fn hidden(&mut self, value: Value) -> Value {
+        if value == self.context() {
+            return value;
+        }
+        let zero = match self.hidden_zero {
+            Some((block, zero)) if block == self.current => zero,
+            Some(_) | None => {
+                let zeros = self.value(Op::GlobalAddr(globals::ZEROS));
+                let zero = self.load(Size::D, false, zeros, 0);
+                self.hidden_zero = Some((self.current, zero));
+                zero
+            }
+        };
+        self.value(Op::Binary(AluOp::Xor, value, Operand::Value(zero)))
     }
 
     pub fn get(&mut self, variable: Variable) -> Value {

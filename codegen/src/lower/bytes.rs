@@ -268,15 +268,16 @@ impl Lowering<'_, '_> {
         if let Some(constant) = self.b.constant(value) {
             return self.b.iconst((constant as u64).min(u64::from(most)) as i64);
         }
+        let value = self.b.copy_in_loop(value);
         let result = self.b.variable();
         let (big, small, done) = (self.b.block(), self.b.block(), self.b.block());
         self.b.branch(Cond::Gt, value, Operand::Imm(most as i32), big, small);
         self.b.switch_sealed(big);
         let bound = self.b.iconst(i64::from(most));
-        self.b.set(result, bound);
+        self.b.set_known(result, bound);
         self.b.jump(done, &[]);
         self.b.switch_sealed(small);
-        self.b.set(result, value);
+        self.b.set_known(result, value);
         self.b.jump(done, &[]);
         self.b.switch_sealed(done);
         self.b.get(result)
@@ -410,8 +411,11 @@ impl Lowering<'_, '_> {
     ) {
         let index = self.b.variable();
         let zero = self.b.iconst(0);
+        let forgets = self.shared.target.may_goto;
+        if forgets {
+            self.b.enter_loop();
+        }
         self.b.set(index, zero);
-        self.hide_constants(&[index]);
         let (head, inside, after) = (self.b.block(), self.b.block(), self.b.block());
         self.b.jump(head, &[]);
         self.b.switch(head);
@@ -430,6 +434,9 @@ impl Lowering<'_, '_> {
         self.b.set(index, next);
         self.b.jump(head, &[]);
         self.b.seal(head);
+        if forgets {
+            self.b.leave_loop();
+        }
         self.b.switch_sealed(after);
     }
 }

@@ -61,7 +61,11 @@ impl Lowering<'_, '_> {
                         let inverted = self.b.binary(AluOp::Xor, value, Operand::Imm(-1));
                         self.cut(inverted, &expr.ty)
                     }
-                    UnaryOp::IsZero => self.b.compare(Cond::Eq, value, Operand::Imm(0)),
+                    UnaryOp::IsZero => {
+                        let compared = self.b.copy_in_loop(value);
+                        let result = self.b.compare(Cond::Eq, compared, Operand::Imm(0));
+                        self.b.copy_in_loop(result)
+                    }
                 }
             }
             ExprKind::Binary(op, left, right) => {
@@ -74,7 +78,9 @@ impl Lowering<'_, '_> {
                 let signed = self.int_of(&left.ty).signed;
                 let left = self.scalar(left);
                 let right = self.scalar(right);
-                self.b.compare(condition(*op, signed), left, Operand::Value(right))
+                let (left, right) = (self.b.copy_in_loop(left), self.b.copy_in_loop(right));
+                let result = self.b.compare(condition(*op, signed), left, Operand::Value(right));
+                self.b.copy_in_loop(result)
             }
             ExprKind::Equal(..) | ExprKind::EqualPrefix(..) | ExprKind::And(..) | ExprKind::Or(..) => {
                 self.bool_value(expr)
@@ -155,7 +161,9 @@ impl Lowering<'_, '_> {
             if inner.ty == Type::Bool {
                 return value;
             }
-            return self.b.compare(Cond::Ne, value, Operand::Imm(0));
+            let compared = self.b.copy_in_loop(value);
+            let result = self.b.compare(Cond::Ne, compared, Operand::Imm(0));
+            return self.b.copy_in_loop(result);
         }
         let (from, into) = (self.int_of(&inner.ty), self.int_of(to));
         let widens = into.size > from.size && (!from.signed || into.signed) || into.size == 8;
@@ -196,7 +204,8 @@ impl Lowering<'_, '_> {
         }
         let result = self.b.variable();
         let (by_zero, fine, done) = (self.b.block(), self.b.block(), self.b.block());
-        self.b.branch(Cond::Eq, right, Operand::Imm(0), by_zero, fine);
+        let divisor = self.b.copy_in_loop(right);
+        self.b.branch(Cond::Eq, divisor, Operand::Imm(0), by_zero, fine);
         self.b.switch_sealed(by_zero);
         self.count_site(SiteKind::DivideByZero, span, None);
         let one = self.b.iconst(1);
@@ -265,6 +274,7 @@ impl Lowering<'_, '_> {
                 let signed = self.int_of(&left.ty).signed;
                 let left = self.scalar(left);
                 let right = self.scalar(right);
+                let (left, right) = (self.b.copy_in_loop(left), self.b.copy_in_loop(right));
                 self.b.branch(condition(*op, signed), left, Operand::Value(right), then, otherwise);
             }
             ExprKind::Cast(inner) if expr.ty == Type::Bool && inner.ty.is_scalar() => {
@@ -284,6 +294,7 @@ impl Lowering<'_, '_> {
             }
             _ => {
                 let value = self.scalar(expr);
+                let value = self.b.copy_in_loop(value);
                 self.b.branch(Cond::Ne, value, Operand::Imm(0), then, otherwise);
             }
         }
@@ -437,6 +448,7 @@ impl Lowering<'_, '_> {
         // Copied to a zeroed slot of its own where the index is good.
         let value = self.temporary(element);
         self.clear_value(&value, element);
+        let index = self.b.copy_in_loop(index);
         let (good, done) = (self.b.block(), self.b.block());
         self.b.branch(Cond::Lt, index, Operand::Imm(count as i32), good, done);
         self.b.switch_sealed(good);

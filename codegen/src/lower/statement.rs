@@ -1,16 +1,12 @@
 //! Statements and control flow.
 
-use rtscript_lang::record::globals;
 use rtscript_lang::typed::{Block, Expr, ExprKind, LocalId, Stmt, StmtKind};
 
 use super::{Loop, Lowering, Storage};
-use crate::insn::{AluOp, Cond, Size};
+use crate::insn::Cond;
 use crate::ir::builder::Variable;
-use crate::ir::{Op, Operand, Value};
+use crate::ir::{Operand, Value};
 use crate::object::SiteKind;
-
-/// Loops of at most so many rounds are walked by the kernel's verifier as they are.
-const SHORT_LOOP: i64 = 64;
 
 impl Lowering<'_, '_> {
     pub(super) fn statements(&mut self, block: &Block) {
@@ -96,7 +92,7 @@ impl Lowering<'_, '_> {
 
     fn while_loop(&mut self, cond: &rtscript_lang::typed::Expr, body: &Block) {
         let (head, inside, after) = (self.b.block(), self.b.block(), self.b.block());
-        self.hide_constants(&[]);
+        self.enter_loop();
         self.b.jump(head, &[]);
         self.b.switch(head);
         self.branch_scope(|this| {
@@ -109,28 +105,38 @@ impl Lowering<'_, '_> {
             this.b.jump(head, &[]);
         });
         self.b.seal(head);
+        self.leave_loop();
         self.b.switch_sealed(after);
     }
 
-    /// Makes the verifier forget what variables hold, before a loop. One that it knows to be 0 would make each round
-    /// a new state to it, to be walked on its own; of an unknown one the second round is like the first.
-    pub(super) fn hide_constants(&mut self, others: &[Variable]) {
+    /// Before a loop of the script: the verifier forgets what all variables hold. One that it knows to be 0 would make
+    /// each round a new state to it, to be walked on its own; of an unknown one the second round is like the first.
+    fn enter_loop(&mut self) {
         if !self.shared.target.may_goto {
             return;
         }
-        let locals = self.locals.values().filter_map(|local| match local {
-            Some(Storage::Scalar(variable)) => Some(*variable),
-            Some(Storage::Bytes(_)) | None => None,
-        });
-        let variables: Vec<Variable> = locals.chain(others.iter().copied()).collect();
-        let zeros = self.b.value(Op::GlobalAddr(globals::ZEROS));
-        let zero = self.b.load(Size::D, false, zeros, 0);
+        let is_outermost = !self.b.in_loop();
+        self.b.enter_loop();
+        if !is_outermost {
+            return;
+        }
+        let variables: Vec<Variable> = self
+            .locals
+            .values()
+            .filter_map(|local| match local {
+                Some(Storage::Scalar(variable)) => Some(*variable),
+                Some(Storage::Bytes(_)) | None => None,
+            })
+            .collect();
         for variable in variables {
             let value = self.b.get(variable);
-            if self.b.constant(value).is_some() {
-                let hidden = self.b.binary(AluOp::Xor, value, Operand::Value(zero));
-                self.b.set(variable, hidden);
-            }
+            self.b.set(variable, value);
+        }
+    }
+
+    fn leave_loop(&mut self) {
+        if self.shared.target.may_goto {
+            self.b.leave_loop();
         }
     }
 
@@ -158,21 +164,16 @@ impl Lowering<'_, '_> {
         let start = self.scalar(from);
         let end = self.scalar(to);
         let counter = self.b.variable();
+        self.enter_loop();
         self.b.set(counter, start);
-        let rounds = self.b.constant(start).zip(self.b.constant(end)).map(|(a, b)| b.saturating_sub(a));
-        let is_long = rounds.is_none_or(|rounds| rounds > SHORT_LOOP);
-        if is_long {
-            self.hide_constants(&[counter]);
-        }
         let (head, inside, next, after) = (self.b.block(), self.b.block(), self.b.block(), self.b.block());
         self.b.jump(head, &[]);
         self.b.switch(head);
         self.branch_scope(|this| {
-            if is_long {
-                this.bound_loop(after);
-            }
+            this.bound_loop(after);
             let here: Value = this.b.get(counter);
-            this.b.branch(Cond::Slt, here, Operand::Value(end), inside, after);
+            let (compared, end) = (this.b.copy_in_loop(here), this.b.copy_in_loop(end));
+            this.b.branch(Cond::Slt, compared, Operand::Value(end), inside, after);
             this.b.switch_sealed(inside);
             if let Some(Storage::Scalar(variable)) = this.locals[local] {
                 this.b.set(variable, here);
@@ -188,6 +189,7 @@ impl Lowering<'_, '_> {
             this.b.jump(head, &[]);
         });
         self.b.seal(head);
+        self.leave_loop();
         self.b.switch_sealed(after);
     }
 

@@ -1,4 +1,6 @@
-//! Gives every slot a place: in the stack frame, or in scratch memory where it is too large.
+//! Gives every slot a place: in the stack frame, or in scratch memory where it is too large, or where a loop writes it:
+//! what lies in the stack is part of the state that the kernel's verifier compares, and in a loop it has to be the same
+//! (see `ir/builder.rs`). Of scratch memory the verifier knows nothing.
 //!
 //! Slots that are never needed at the same time share bytes. A slot is needed from the first to the last instruction
 //! that mentions it, in the order of blocks, and through the whole of a loop that it reaches into or out of.
@@ -30,10 +32,10 @@ pub fn place_slots(
     maps: &mut PrimaryMap<MapRef, MapDef>,
     budget: u32,
 ) -> Option<(Frame, u32)> {
-    let ranges = ranges(function);
+    let Needs { ranges, written_in_loop } = needs(function);
     let used: Vec<Slot> = function.slots.keys().filter(|slot| ranges[*slot].is_some()).collect();
     let (mut small, mut large): (Vec<Slot>, Vec<Slot>) =
-        used.into_iter().partition(|slot| function.slots[*slot].size <= LARGE);
+        used.into_iter().partition(|slot| function.slots[*slot].size <= LARGE && !written_in_loop[*slot]);
     let key = 8;
     loop {
         let room = if large.is_empty() { budget } else { budget.saturating_sub(key) };
@@ -64,8 +66,13 @@ pub fn place_slots(
 
 type Range = Option<(u32, u32)>;
 
-/// From where to where each slot is needed, as positions of instructions.
-fn ranges(function: &Function) -> SecondaryMap<Slot, Range> {
+struct Needs {
+    /// From where to where each slot is needed, as positions of instructions.
+    ranges: SecondaryMap<Slot, Range>,
+    written_in_loop: SecondaryMap<Slot, bool>,
+}
+
+fn needs(function: &Function) -> Needs {
     let flow = Flow::of(function);
     let mut origin: SecondaryMap<Value, Vec<Slot>> = SecondaryMap::new();
     // Addresses flow through arithmetic and parameters; a few rounds find all, also around loops.
@@ -94,6 +101,7 @@ fn ranges(function: &Function) -> SecondaryMap<Slot, Range> {
     }
     let mut ranges: SecondaryMap<Slot, Range> = SecondaryMap::new();
     let mut starts: SecondaryMap<Block, (u32, u32)> = SecondaryMap::new();
+    let mut writes: Vec<(Slot, u32)> = Vec::new();
     let mut at = 0;
     for &block in &flow.order {
         let start = at;
@@ -108,6 +116,29 @@ fn ranges(function: &Function) -> SecondaryMap<Slot, Range> {
                 mention(*slot);
             }
             data.op.each_use(|value| origin[value].iter().for_each(|slot| mention(*slot)));
+            match &data.op {
+                Op::Store { base, .. } | Op::Atomic { base, .. } | Op::AtomicFetch { base, .. } => {
+                    writes.extend(origin[*base].iter().map(|slot| (*slot, at)));
+                }
+                // Any argument may be a place for a result.
+                Op::Call(..) => {
+                    data.op.each_use(|value| writes.extend(origin[value].iter().map(|slot| (*slot, at))))
+                }
+                Op::Const(_)
+                | Op::Binary(..)
+                | Op::Neg(_)
+                | Op::ZeroExtend(..)
+                | Op::SignExtend(..)
+                | Op::ByteSwap(..)
+                | Op::Compare(..)
+                | Op::SlotAddr(..)
+                | Op::MapRef(_)
+                | Op::GlobalAddr(_)
+                | Op::FieldOffset(_)
+                | Op::FieldShift(..)
+                | Op::ReadonlyCast(_)
+                | Op::Load { .. } => {}
+            }
         }
         at += 1;
         let arguments = function.blocks[block].terminator.jumps().flat_map(|jump| &jump.args);
@@ -142,7 +173,13 @@ fn ranges(function: &Function) -> SecondaryMap<Slot, Range> {
             }
         }
     }
-    ranges
+    let mut written_in_loop = SecondaryMap::new();
+    for (slot, at) in writes {
+        if loops.iter().any(|&(start, end)| start < at && at <= end) {
+            written_in_loop[slot] = true;
+        }
+    }
+    Needs { ranges, written_in_loop }
 }
 
 fn extend(slots: &mut Vec<Slot>, more: Vec<Slot>) -> bool {
