@@ -1,0 +1,218 @@
+//! Programs and libraries as files: symbols, addresses, notes, and where their debug information is.
+//!
+//! A file is mapped, and only what is asked for is read. It is untrusted: nothing panics, what makes no sense is as if it
+//! was not there. 64-bit little-endian ELF alone is understood.
+
+mod debug;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use object::elf::{ET_DYN, FileHeader64, PF_X, PT_LOAD, STT_GNU_IFUNC};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolFlags, SymbolKind};
+
+pub use debug::{DEBUG_DIRS, debug_file};
+
+/// An ELF file.
+pub struct Elf {
+    path: PathBuf,
+    data: Mmap,
+    /// Device and inode: paths may be many.
+    identity: (u64, u64),
+}
+
+/// A function or an object that a file defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbol<'f> {
+    pub name: &'f str,
+    /// As the file has it: what a process adds to it, it adds to all.
+    pub address: u64,
+    /// In bytes; 0 where the file does not say.
+    pub size: u64,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Function,
+    /// A function that chooses another one when the program starts.
+    Resolver,
+    Data,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug)]
+pub enum ElfError {
+    Io(io::Error),
+    /// It is something else.
+    NotElf,
+}
+
+impl Elf {
+    pub fn open(path: &Path) -> Result<Elf, ElfError> {
+        let file = File::open(path).map_err(ElfError::Io)?;
+        let data = file.metadata().map_err(ElfError::Io)?;
+        if !data.is_file() {
+            return Err(ElfError::NotElf);
+        }
+        // SAFETY: a private mapping, which is only read. Somebody may change the file meanwhile: then what is read makes no
+        // sense, for which all of this is prepared.
+        let map = unsafe { Mmap::map(&file) }.map_err(ElfError::Io)?;
+        let elf = Elf { path: path.to_path_buf(), data: map, identity: (data.dev(), data.ino()) };
+        if elf.parsed().is_some() { Ok(elf) } else { Err(ElfError::NotElf) }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Device and inode.
+    pub fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
+    /// Whether it lies elsewhere in every process: a library, or a position-independent program.
+    pub fn is_relocatable(&self) -> bool {
+        self.parsed().is_some_and(|file| file.elf_header().e_type(LittleEndian) == ET_DYN)
+    }
+
+    /// All functions and objects that it defines, in the file's order; of those that the dynamic table has again, one.
+    pub fn symbols(&self) -> Vec<Symbol<'_>> {
+        let Some(file) = self.parsed() else { return Vec::new() };
+        let mut symbols: Vec<Symbol<'_>> = file.symbols().filter_map(|symbol| defined(&symbol)).collect();
+        if symbols.is_empty() {
+            symbols = file.dynamic_symbols().filter_map(|symbol| defined(&symbol)).collect();
+        }
+        symbols
+    }
+
+    /// The symbol with this name. Those of the symbol table come first, then those that others may link to.
+    pub fn symbol(&self, name: &str) -> Option<Symbol<'_>> {
+        let file = self.parsed()?;
+        let mut all = file.symbols().chain(file.dynamic_symbols());
+        all.find_map(|symbol| defined(&symbol).filter(|symbol| symbol.name == name))
+    }
+
+    /// Where in the file the code at an address is.
+    pub fn file_offset(&self, address: u64) -> Option<u64> {
+        let file = self.parsed()?;
+        let executable = file.elf_program_headers().iter().filter(|segment| {
+            segment.p_type(LittleEndian) == PT_LOAD && segment.p_flags(LittleEndian) & PF_X != 0
+        });
+        executable.into_iter().find_map(|segment| {
+            let into = address.checked_sub(segment.p_vaddr(LittleEndian))?;
+            (into < segment.p_filesz(LittleEndian))
+                .then(|| segment.p_offset(LittleEndian).checked_add(into))?
+        })
+    }
+
+    /// The content of a section, which may have to be uncompressed.
+    pub fn section(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.parsed()?.section_by_name(name)?.uncompressed_data().ok().filter(|data| !data.is_empty())
+    }
+
+    /// The address that a section is meant for.
+    pub fn section_address(&self, name: &str) -> Option<u64> {
+        Some(self.parsed()?.section_by_name(name)?.address())
+    }
+
+    /// What the linker calls this very build.
+    pub fn build_id(&self) -> Option<&[u8]> {
+        self.parsed()?.build_id().ok()?
+    }
+
+    /// The name of the file that has its debug information, and that file's checksum.
+    fn debug_link(&self) -> Option<(&[u8], u32)> {
+        self.parsed()?.gnu_debuglink().ok()?
+    }
+
+    /// The file's headers: a few bytes, so they are looked at anew each time.
+    fn parsed(&self) -> Option<ElfFile64<'_, LittleEndian>> {
+        let header = FileHeader64::<LittleEndian>::parse(&*self.data).ok()?;
+        header.is_little_endian().then(|| ElfFile64::parse(&*self.data).ok())?
+    }
+}
+
+/// The symbol, if it is a function or an object that is defined here.
+fn defined<'f>(symbol: &impl ObjectSymbol<'f>) -> Option<Symbol<'f>> {
+    let kind = match (symbol.kind(), symbol.flags()) {
+        (_, SymbolFlags::Elf { st_info, .. }) if st_info & 0xf == STT_GNU_IFUNC => Kind::Resolver,
+        (SymbolKind::Text, _) => Kind::Function,
+        (SymbolKind::Data, _) => Kind::Data,
+        _ => return None,
+    };
+    let name = symbol.name().ok().filter(|name| !name.is_empty())?;
+    let is_defined = !symbol.is_undefined() && symbol.address() != 0;
+    is_defined.then_some(Symbol { name, address: symbol.address(), size: symbol.size(), kind })
+}
+
+impl fmt::Debug for Elf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Elf").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for ElfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ElfError::Io(error) => error.fmt(f),
+            ElfError::NotElf => f.write_str("it is no 64-bit ELF file"),
+        }
+    }
+}
+
+impl std::error::Error for ElfError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_symbols() {
+        let own = Elf::open(&std::env::current_exe().unwrap()).unwrap();
+        assert!(own.is_relocatable());
+        let symbols = own.symbols();
+        let function = symbols.iter().find(|symbol| symbol.name.contains("our_own_symbols")).unwrap();
+        assert_eq!(function.kind, Kind::Function);
+        assert!(function.size > 0);
+        assert_eq!(own.symbol(function.name).as_ref(), Some(function));
+        // The code of this file is where its text section is.
+        let (text, at) = (own.section(".text").unwrap(), own.section_address(".text").unwrap());
+        let code = &text[(function.address - at) as usize..][..16];
+        let offset = own.file_offset(function.address).unwrap() as usize;
+        assert_eq!(&std::fs::read(own.path()).unwrap()[offset..offset + 16], code);
+        assert_eq!(own.file_offset(u64::MAX), None);
+        assert_eq!(own.symbol("no such symbol"), None);
+    }
+
+    #[test]
+    fn what_is_no_object() {
+        let open = |path: &str| Elf::open(Path::new(path));
+        assert!(matches!(open("/etc/passwd"), Err(ElfError::NotElf)));
+        assert!(matches!(open("/etc"), Err(ElfError::NotElf)));
+        assert!(matches!(open("/no/such/file"), Err(ElfError::Io(_))));
+        assert!(matches!(open("/dev/null"), Err(ElfError::NotElf)));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let path = std::env::temp_dir().join(format!("rtscript-elf-{}", std::process::id()));
+        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        for length in [0, 4, 16, 63, 64, 100, 5000] {
+            std::fs::write(&path, &own[..length]).unwrap();
+            if let Ok(elf) = Elf::open(&path) {
+                elf.symbols();
+                elf.build_id();
+                elf.section(".text");
+                elf.file_offset(0x1000);
+            }
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+}
