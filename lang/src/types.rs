@@ -189,6 +189,9 @@ pub struct Structs {
     pub struct_of_btf: FxHashMap<BtfRef, StructId>,
     pub enum_of_btf: FxHashMap<BtfRef, EnumId>,
     pub script_names: FxHashMap<String, StructId>,
+    /// Those of programs and libraries, by a key of whoever read them.
+    pub struct_of_file: FxHashMap<String, StructId>,
+    pub enum_of_file: FxHashMap<String, EnumId>,
 }
 
 /// Size and alignment in bytes; the size is a multiple of the alignment.

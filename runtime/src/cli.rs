@@ -96,6 +96,10 @@ pub struct CommandLine {
     #[arg(long, value_name = "DIR")]
     pub tracefs: Option<PathBuf>,
 
+    /// Where to look for the debug information of programs, and not in /usr/lib/debug
+    #[arg(long, value_name = "DIR[:DIR]", value_delimiter = ':')]
+    pub debuginfo: Vec<PathBuf>,
+
     /// Accepted and ignored
     #[arg(long, hide = true)]
     btf: bool,

@@ -5,6 +5,7 @@
 pub mod attach;
 pub mod bpf;
 pub mod cli;
+pub mod dwarf;
 pub mod elf;
 pub mod info;
 pub mod kernel;

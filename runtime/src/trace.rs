@@ -185,7 +185,8 @@ fn user_symbols(manifest: &Manifest, line: &CommandLine) -> UserSymbols {
         (None, Some(_)) => Interest::New,
         (None, None) => Interest::All,
     };
-    UserSymbols::new(&manifest.config, manifest.has_user_symbols().then_some(interest), None)
+    let debug_dirs = Some(line.debuginfo.clone()).filter(|dirs| !dirs.is_empty());
+    UserSymbols::new(&manifest.config, manifest.has_user_symbols().then_some(interest), debug_dirs)
 }
 
 /// Writes to the file of `-o`, or to standard output.
