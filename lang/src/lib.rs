@@ -10,6 +10,7 @@ pub mod builtins;
 pub mod check;
 pub mod config;
 mod constants;
+pub mod defines;
 pub mod from_btf;
 pub mod kernel;
 pub mod provider;

@@ -100,6 +100,14 @@ pub struct CommandLine {
     #[arg(long, value_name = "DIR[:DIR]", value_delimiter = ':')]
     pub debuginfo: Vec<PathBuf>,
 
+    /// Look here, too, for the files that the script includes
+    #[arg(short = 'I', value_name = "DIR")]
+    pub include_dirs: Vec<PathBuf>,
+
+    /// Include this file before the script
+    #[arg(long = "include", value_name = "FILE")]
+    pub includes: Vec<PathBuf>,
+
     /// Accepted and ignored
     #[arg(long, hide = true)]
     btf: bool,

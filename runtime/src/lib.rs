@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod cli;
 pub mod dwarf;
 pub mod elf;
+mod include;
 pub mod info;
 pub mod kernel;
 pub mod list;

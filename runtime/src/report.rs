@@ -83,6 +83,18 @@ pub fn warn<W: Diagnostic + Send + Sync + 'static>(warning: W, sources: &Sources
 
 /// An attach point that the kernel does not let us attach to.
 #[derive(Debug, Error, Diagnostic)]
+#[error("there is no file {path}")]
+#[diagnostic(
+    code("rt::include"),
+    help("it is looked for beside the file that includes it, then in the directories of -I and of CPATH")
+)]
+pub struct MissingInclude {
+    pub path: String,
+    #[label("included here")]
+    pub at: Span,
+}
+
+#[derive(Debug, Error, Diagnostic)]
 #[error("cannot attach to {target}: {error}")]
 #[diagnostic(code("rt::attach"))]
 pub struct AttachRefused {

@@ -16,6 +16,7 @@ use rtscript_lang::syntax::parse;
 use rtscript_lang::syntax::source::Sources;
 
 use crate::cli::{self, CommandLine, Script, Stage};
+use crate::include::include;
 use crate::kernel::{RunningKernel, check_privileges};
 use crate::list::list_targets;
 use crate::load::{LoadError, load};
@@ -29,7 +30,7 @@ use crate::symbols::{Interest, UserSymbols};
 /// Compiles a script for this kernel, attaches it, and runs it until it exits. Returns the exit code.
 pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Result<u8, Failure> {
     check_privileges().map_err(|missing| Failure::line(missing.to_string()))?;
-    let (script, sources) = parsed(script)?;
+    let (script, sources) = parsed(script, kernel, line)?;
     let child = line.command.as_deref().map(start).transpose()?;
     let checked = checked(&script, kernel, line, child.as_ref().map(Child::pid), &sources)?;
     let target = Target::running(kernel.features(), line.report_failures);
@@ -51,7 +52,7 @@ pub fn emit(
     kernel: &RunningKernel,
     line: &CommandLine,
 ) -> Result<u8, Failure> {
-    let (script, sources) = parsed(script)?;
+    let (script, sources) = parsed(script, kernel, line)?;
     if stage == Stage::Ast {
         return save(script.to_string().as_bytes(), line);
     }
@@ -83,19 +84,24 @@ pub fn emit(
 
 /// Lists what a script attaches to.
 pub fn list(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Result<u8, Failure> {
-    let (script, sources) = parsed(script)?;
+    let (script, sources) = parsed(script, kernel, line)?;
     let checked = checked(&script, kernel, line, None, &sources)?;
     let targets = checked.program.probes.iter().flat_map(|probe| &probe.targets);
     crate::to_stdout(|out| list_targets(targets, kernel, line.verbose, out)).map(|()| 0)
 }
 
 /// Reads and parses.
-fn parsed(script: &Script) -> Result<(ast::Script, Sources), Failure> {
+fn parsed(
+    script: &Script,
+    kernel: &RunningKernel,
+    line: &CommandLine,
+) -> Result<(ast::Script, Sources), Failure> {
     let mut sources = Sources::new();
     let (name, text) = read(script)?;
     let source = sources.add(name, text);
-    let script = parse(&source).map_err(|errors| Failure::wrong(errors, &sources))?;
-    Ok((script, sources))
+    let mut tree = parse(&source).map_err(|errors| Failure::wrong(errors, &sources))?;
+    include(&mut tree, script, kernel, line, &mut sources)?;
+    Ok((tree, sources))
 }
 
 /// Checks, and shows the warnings unless they are not wanted.

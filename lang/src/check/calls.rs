@@ -19,6 +19,9 @@ impl Checker<'_> {
     /// `name(args)` where a value is wanted.
     pub(super) fn call(&mut self, name: &ast::Ident, args: &[ast::Expr], span: Span) -> Option<Expr> {
         let Some(row) = builtins::find(&name.name) else {
+            if self.unreplaced(&name.name, Some(args.len()), span) {
+                return None;
+            }
             let functions = BUILTINS.iter().filter(|row| row.arity.1 > 0).map(|row| row.name);
             let help = nearest(&name.name, functions);
             self.error(Fact::UnknownFunction { name: name.name.clone(), at: name.span, help });

@@ -4,12 +4,13 @@ use rtscript_syntax::ast::{self, ExprKind as Ast, IntSuffix};
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::Fact;
+use super::error::{self, CFact, Fact};
 use super::nearest::nearest;
 use super::numbers::{constant, literal, signed_literal};
 use super::shape::Shape;
 use crate::builtins::{self, BUILTINS};
-use crate::constants::{self, CONSTANTS};
+use crate::constants;
+use crate::defines;
 use crate::typed::{Expr, ExprKind, StepPlace};
 use crate::types::Type;
 
@@ -130,19 +131,6 @@ impl Checker<'_> {
         if let Some(index) = builtins::word_index(name) {
             return self.word(index, span);
         }
-        let script = self.script;
-        for definition in &script.definitions {
-            let ast::CDefKind::Define(define) = &definition.kind else { continue };
-            if define.name.name != name {
-                continue;
-            }
-            let Some(value) = &define.value else {
-                self.not_yet(format!("the macro `{name}`"), span);
-                return None;
-            };
-            let value = self.expr(value)?;
-            return Some(Expr { span, ..value });
-        }
         if let Some(value) = constants::find(name) {
             return Some(signed_literal(value, span));
         }
@@ -150,10 +138,37 @@ impl Checker<'_> {
         if let Ok(Some((id, value))) = self.structs.enumerator(name, self.kernel) {
             return Some(constant(value as u64, Type::Enum(id), span));
         }
-        let known = BUILTINS.iter().map(|row| row.name).chain(CONSTANTS.iter().map(|(name, _)| *name));
+        if let Some(value) = constants::find_enumerator(name) {
+            return Some(signed_literal(value, span));
+        }
+        if self.unreplaced(name, None, span) {
+            return None;
+        }
+        let script = self.script;
+        let mut known: Vec<&str> = BUILTINS.iter().map(|row| row.name).chain(constants::names()).collect();
+        known.extend(script.definitions.iter().filter_map(|definition| match &definition.kind {
+            ast::CDefKind::Define(define) => Some(define.name.name.as_str()),
+            ast::CDefKind::Include { .. } | ast::CDefKind::Type(_) | ast::CDefKind::Typedef { .. } => None,
+        }));
         let help = nearest(name, known);
         self.error(Fact::UnknownName { name: name.to_string(), at: span, help });
         None
+    }
+
+    /// Reports a macro that could not be replaced by its body; whether there is one of that name.
+    pub(super) fn unreplaced(&mut self, name: &str, args: Option<usize>, at: Span) -> bool {
+        let Some((define, defined)) = defines::find(self.script, name) else { return false };
+        let name = name.to_string();
+        let wanted = define.params.as_ref().map(Vec::len);
+        self.error(Fact::C(if wanted != args {
+            let expected = error::macro_arguments(wanted);
+            CFact::Arguments { name, expected, at, defined }
+        } else if define.value.is_none() {
+            CFact::NoExpression { name, at, defined }
+        } else {
+            CFact::Cycle { name, at, defined }
+        }));
+        true
     }
 
     fn word(&mut self, index: u32, span: Span) -> Option<Expr> {

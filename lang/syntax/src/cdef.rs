@@ -61,7 +61,8 @@ pub(crate) fn directive<'s>(
                 body = behind;
             }
             let body = body.trim();
-            let value = expression(&text[..end], end - body.len(), base, &mut Vec::new());
+            let (whole, at) = (&text[..end], end - body.len());
+            let value = expression(whole, at, base, &mut Vec::new()).or_else(|| type_name(whole, at, base));
             let define = Define { name: ident, params, body: body.into(), value };
             (Some(CDef { kind: CDefKind::Define(define), span }), None)
         }
@@ -73,6 +74,16 @@ pub(crate) fn directive<'s>(
         "" | "pragma" | "warning" | "line" => (None, None),
         other => wrong(ErrorKind::Directive(other.into())),
     }
+}
+
+/// The type that is all of `text` from `at` on, as an expression.
+fn type_name(text: &str, at: usize, base: u32) -> Option<Expr> {
+    let mut errors = Vec::new();
+    let mut parser = Parser::new(text, at, base, &mut errors);
+    let (ty, _) = parser.specifier().ok()?;
+    let (name, ty) = parser.declarator(&ty).ok()?;
+    let span = ty.span;
+    (name.is_none() && parser.token.is_none()).then_some(Expr { kind: ExprKind::Type(ty), span })
 }
 
 /// True if `definition` is a macro of this name.
@@ -107,7 +118,7 @@ pub(crate) fn declaration(
 }
 
 /// Where a declaration that is wrong seems to end: at a `;` or a `}` outside of all braces.
-fn skip(text: &str, at: usize) -> usize {
+pub(crate) fn skip(text: &str, at: usize) -> usize {
     let mut parser_errors = Vec::new();
     let mut parser = Parser::new(text, at, 0, &mut parser_errors);
     let mut depth = 0u32;

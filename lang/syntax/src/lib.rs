@@ -8,6 +8,7 @@ mod cdef;
 mod conditional;
 pub mod error;
 mod failure;
+mod header;
 mod lexer;
 mod literal;
 mod parse;
@@ -17,6 +18,7 @@ mod token;
 mod type_name;
 
 pub use error::SyntaxError;
+pub use header::{Header, parse_header};
 pub use parse::{parse, parse_given};
 
 // Generated: not ours to lint.

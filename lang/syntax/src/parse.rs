@@ -19,7 +19,7 @@ use crate::token::Token;
 use crate::type_name;
 
 /// Macros that every script may ask for: the types of the kernel are always there.
-const GIVEN: &[(&str, u64)] = &[("BPFTRACE_HAVE_BTF", 1)];
+pub(crate) const GIVEN: &[(&str, u64)] = &[("BPFTRACE_HAVE_BTF", 1)];
 
 /// What the parser reports in one run at most; nobody reads further.
 const MAX_ERRORS: usize = 100;

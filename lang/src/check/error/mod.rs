@@ -12,9 +12,11 @@ use thiserror::Error;
 
 use crate::kernel::KernelError;
 
+mod c;
 mod warning;
 mod words;
 
+pub use c::{CFact, macro_arguments};
 pub use warning::Warning;
 pub use words::{argument_of, arity, map_key, map_value, variable};
 
@@ -71,6 +73,10 @@ pub enum Fact {
         #[label("first here")]
         first: Span,
     },
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    C(CFact),
 
     // Names.
     /// A bare name that means nothing.

@@ -1,0 +1,52 @@
+//! Files that a script includes: C definitions and macros, and whatever else C has, which is passed over.
+
+use crate::ast::CDef;
+use crate::cdef;
+use crate::conditional;
+use crate::error::SyntaxError;
+use crate::lexer::word;
+use crate::parse::GIVEN;
+use crate::source::Source;
+
+/// What was found in a header, and what could not be read in it.
+#[derive(Debug, Default)]
+pub struct Header {
+    pub definitions: Vec<CDef>,
+    pub errors: Vec<SyntaxError>,
+}
+
+/// Reads a header. Functions and variables in it are passed over.
+pub fn parse_header(source: &Source) -> Header {
+    let mut header = Header::default();
+    let Header { definitions, errors } = &mut header;
+    let text = conditional::resolve(&source.text, source.start, GIVEN, errors);
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text[at..];
+        let blank = rest.len() - rest.trim_start().len();
+        if blank > 0 {
+            at += blank;
+        } else if rest.starts_with("//") {
+            at += rest.find('\n').unwrap_or(rest.len());
+        } else if rest.starts_with("/*") {
+            at += rest.find("*/").map_or(rest.len(), |length| length + 2);
+        } else if rest.starts_with('#') {
+            let end = at + rest.find('\n').unwrap_or(rest.len());
+            let (definition, undefined) = cdef::directive(&text, at..end, source.start, errors);
+            definitions.extend(definition);
+            if let Some(name) = undefined {
+                definitions.retain(|definition| !cdef::defines(definition, name));
+            }
+            at = end;
+        } else {
+            let end = match word(rest) {
+                "struct" | "union" | "enum" | "typedef" => {
+                    cdef::declaration(&text, at, source.start, definitions, errors)
+                }
+                _ => cdef::skip(&text, at),
+            };
+            at = end.max(at + rest.chars().next().map_or(1, char::len_utf8));
+        }
+    }
+    header
+}
