@@ -31,6 +31,11 @@ pub trait Kernel {
     /// The address of a kernel symbol; `None` if there is no such symbol.
     fn symbol_address(&self, name: &str) -> Result<Option<u64>, KernelError>;
 
+    /// Directories with debug information of programs; empty: where distributions put it.
+    fn debug_dirs(&self) -> &[String] {
+        &[]
+    }
+
     fn cpu_count(&self) -> u32;
 
     fn features(&self) -> &Features;

@@ -35,6 +35,11 @@ pub trait Provider: Sync {
     /// The typed arguments as C declarations, one line each, for `-lv`.
     fn describe(&self, target: &Target, kernel: &dyn Kernel) -> Result<Vec<String>, AttachError>;
 
+    /// Where a symbol of the program or library that `target` is in lies; `None` if it has no such symbol, or none at all.
+    fn user_address(&self, _target: &Target, _name: &str) -> Result<Option<UserAddress>, AttachError> {
+        Ok(None)
+    }
+
     /// What `probetype` is in its probes.
     fn probe_type(&self) -> &'static str {
         self.names()[0]
@@ -101,6 +106,20 @@ impl From<KernelError> for AttachError {
     }
 }
 
+/// Where a symbol lies in a process, and its size in bytes (0 where that is not known).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserAddress {
+    /// So far behind the probe's own address: the file lies elsewhere in each process.
+    FromProbe {
+        distance: i64,
+        size: u64,
+    },
+    Fixed {
+        address: u64,
+        size: u64,
+    },
+}
+
 /// What a body can see.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Context {
@@ -144,6 +163,8 @@ pub enum ProgramKind {
     RawTracepoint,
     Tracepoint,
     PerfEvent,
+    /// The context is the registers.
+    Uprobe,
 }
 
 /// A block's attach point as the script has it, for diagnostics.

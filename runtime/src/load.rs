@@ -92,6 +92,7 @@ fn kind(kind: ProgramKind) -> bpf_prog_type {
         ProgramKind::RawTracepoint => bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT,
         ProgramKind::Tracepoint => bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT,
         ProgramKind::PerfEvent => bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT,
+        ProgramKind::Uprobe => bpf_prog_type::BPF_PROG_TYPE_KPROBE,
     }
 }
 

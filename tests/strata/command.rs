@@ -12,7 +12,7 @@
 //!
 //! | section | |
 //! |---|---|
-//! | `script` | what `-e` says; without it the words are all there is |
+//! | `script` | what `-e` says, with `{{workload}}` for the workload's path; without it the words are all there is |
 //! | `file` | a file whose path `{{file}}` stands for in words |
 //! | `stdin` | standard input |
 //! | `stdout`, `stderr` | what is printed; without `stderr` nothing but `Attached N probes` |
@@ -105,12 +105,14 @@ fn command(case: &Case, files: &Files) -> Result<Command, String> {
         command.env(name, value);
     }
     command.args(words(case.value("args").unwrap_or("")).into_iter().map(word));
+    let mut program = String::new();
     if let Some(line) = case.value("workload") {
         let (name, arguments) = line.split_once(' ').unwrap_or((line, ""));
-        command.arg("-c").arg(format!("'{}' {arguments}", workload(name)?.display()));
+        program = workload(name)?.display().to_string();
+        command.arg("-c").arg(format!("'{program}' {arguments}"));
     }
     if let Some(script) = case.section("script") {
-        command.arg("-e").arg(script);
+        command.arg("-e").arg(script.replace("{{workload}}", &program));
     }
     command.args(words(case.value("parameters").unwrap_or("")).into_iter().map(word));
     if case.section("stdin").is_some() {

@@ -154,6 +154,9 @@ impl<'a> Elf<'a> {
                 format!("tracepoint/{}", point.replace(':', "/"))
             }
             ProgramKind::PerfEvent => "perf_event".to_string(),
+            ProgramKind::Uprobe => {
+                if target.starts_with("uretprobe") { "uretprobe" } else { "uprobe" }.to_string()
+            }
         }
     }
 

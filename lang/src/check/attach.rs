@@ -99,7 +99,8 @@ impl<'a> Checker<'a> {
             let by_process = provider.phase() == Phase::Attached
                 && match context.program {
                     ProgramKind::RawTracepoint | ProgramKind::Tracepoint => true,
-                    ProgramKind::PerfEvent => false,
+                    // A uprobe is told where it is attached.
+                    ProgramKind::PerfEvent | ProgramKind::Uprobe => false,
                 };
             self.instances.push(Instance {
                 probe_type: provider.probe_type(),

@@ -3,6 +3,8 @@
 //! An event counts from the moment it is opened; dropping its descriptor closes it. Reading samples from perf buffers is left out:
 //! programs write to a ring buffer of their own.
 
+use std::ffi::CStr;
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -87,6 +89,30 @@ pub fn open_software(event: u32, sampling: Sampling, target: Target) -> io::Resu
     open(&mut attr, target)
 }
 
+/// An instruction of a file that any process has mapped (with a thread as its target: that thread's process), or the return of
+/// the function that begins there. `offset` is in bytes from the start of the file. Linux 4.17 and later.
+pub fn open_uprobe(path: &CStr, offset: u64, returns: bool, target: Target) -> io::Result<OwnedFd> {
+    let kind = sysfs_number("type").ok_or_else(no_uprobes)?;
+    let mut attr = attr(kind as u32, 0);
+    if returns {
+        let bit = sysfs_number("format/retprobe").filter(|&bit| bit < 64).ok_or_else(no_uprobes)?;
+        attr.config = 1 << bit;
+    }
+    attr.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.probe_offset = offset;
+    open(&mut attr, target)
+}
+
+/// A number that the kernel says about uprobes: `8`, or the bit of `config:0`.
+fn sysfs_number(name: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/sys/bus/event_source/devices/uprobe/{name}")).ok()?;
+    text.trim().trim_start_matches("config:").parse().ok()
+}
+
+fn no_uprobes() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "this kernel has no uprobes (CONFIG_UPROBE_EVENTS)")
+}
+
 /// Starts an event that [`disable`] has stopped.
 pub fn enable(event: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the descriptor is open; no address is passed.
@@ -115,7 +141,7 @@ pub(super) fn attr(kind: u32, config: u64) -> perf_event_attr {
 }
 
 pub(super) fn open(attr: &mut perf_event_attr, target: Target) -> io::Result<OwnedFd> {
-    // SAFETY: the attribute says its own size and holds no address.
+    // SAFETY: the attribute says its own size; an address in it is that of a string that outlives the call.
     let fd = unsafe {
         perf_event_open_sys::perf_event_open(attr, target.thread, target.cpu, -1, PERF_FLAG_FD_CLOEXEC.into())
     };

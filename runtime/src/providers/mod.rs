@@ -13,6 +13,7 @@ mod special;
 #[cfg(test)]
 mod tests;
 mod tracepoint;
+mod uprobe;
 
 use crate::attach::Attach;
 
@@ -23,4 +24,6 @@ pub const PROVIDERS: &[&dyn Attach] = &[
     &interval::Interval,
     &rawtracepoint::RawTracepoint,
     &tracepoint::Tracepoint,
+    &uprobe::Uprobe,
+    &uprobe::Uretprobe,
 ];

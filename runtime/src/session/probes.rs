@@ -67,7 +67,7 @@ impl<'a> Probes<'a> {
                     Ok(made) => {
                         match kind {
                             ProgramKind::RawTracepoint | ProgramKind::PerfEvent => self.links.extend(made),
-                            ProgramKind::Tracepoint => self.slow_links.extend(made),
+                            ProgramKind::Tracepoint | ProgramKind::Uprobe => self.slow_links.extend(made),
                         }
                         count += 1;
                     }

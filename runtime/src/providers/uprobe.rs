@@ -1,0 +1,356 @@
+//! `uprobe` and `uretprobe`: an instruction of a program or library, or the return of a function of it.
+//!
+//! An attach point names a file and a place in it:
+//!
+//! ```text
+//! /bin/bash:readline        a function, by its symbol; wildcards in both parts
+//! libc:malloc               a library or program that is found as the system finds it
+//! bash:readline+8  bash:0x47e20
+//! app:cpp:"name::of(int)"   a function by its name in C++ or Rust, with or without its parameters
+//! app@file.c:42[:7]         a line, and a column, of the source
+//! ```
+//!
+//! Arguments are words of the registers, by the convention of System V for x86-64; where the file has debug information they
+//! have names and types as well. Targets have the path that the file was found by, and a symbol or an address.
+
+mod files;
+mod point;
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rtscript_lang::kernel::Kernel;
+use rtscript_lang::provider::{
+    Arg, AttachError, Context, Expansion, Place, ProgramKind, Provider, Target, UserAddress,
+};
+use rtscript_lang::types::{Space, Structs, Type};
+use rustc_hash::FxHashSet;
+
+use super::nearest::nearest;
+use super::pattern::{is_wildcard, matches};
+use crate::attach::{Attach, Environment};
+use crate::bpf::{attach_perf_event, perf};
+use crate::dwarf::{Dwarf, Function};
+use crate::elf::{Elf, ElfError, Kind};
+use point::{At, Point};
+
+/// Where a function begins, or any instruction.
+pub struct Uprobe;
+/// Where a function returns to.
+pub struct Uretprobe;
+
+/// Where `struct pt_regs` of x86-64 has the registers of arguments, and that of the result.
+const ARGUMENTS: [u32; 6] = [112, 104, 96, 88, 72, 64];
+const RESULT: u32 = 80;
+
+impl Provider for Uprobe {
+    fn names(&self) -> &'static [&'static str] {
+        &["uprobe", "u"]
+    }
+
+    fn doc(&self) -> &'static str {
+        "A function, or any instruction, of a program or library."
+    }
+
+    fn expand(&self, point: &str, kernel: &dyn Kernel) -> Result<Expansion, AttachError> {
+        expand(self.names()[0], &Point::parse(point)?, kernel)
+    }
+
+    fn context(
+        &self,
+        target: &Target,
+        kernel: &dyn Kernel,
+        structs: &mut Structs,
+    ) -> Result<Context, AttachError> {
+        let function = function(target, kernel, structs);
+        let args = function.map_or_else(Vec::new, |function| arguments(&function));
+        let words = ARGUMENTS.into_iter().map(Place::Word).collect();
+        Ok(Context { program: ProgramKind::Uprobe, args, words, retval: None, space: Space::User })
+    }
+
+    fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
+        list(self.names()[0], pattern, kernel)
+    }
+
+    fn describe(&self, target: &Target, kernel: &dyn Kernel) -> Result<Vec<String>, AttachError> {
+        let mut structs = Structs::default();
+        let Some(function) = function(target, kernel, &mut structs) else { return Ok(Vec::new()) };
+        Ok(arguments(&function).iter().map(|arg| declare(&structs, &arg.ty, &arg.name)).collect())
+    }
+
+    fn user_address(&self, target: &Target, name: &str) -> Result<Option<UserAddress>, AttachError> {
+        user_address(target, name)
+    }
+}
+
+impl Provider for Uretprobe {
+    fn names(&self) -> &'static [&'static str] {
+        &["uretprobe", "ur"]
+    }
+
+    fn doc(&self) -> &'static str {
+        "The return of a function of a program or library."
+    }
+
+    fn expand(&self, point: &str, kernel: &dyn Kernel) -> Result<Expansion, AttachError> {
+        let point = Point::parse(point)?;
+        if !matches!(&point.at, At::Function { offset: 0, .. } | At::Source(_)) {
+            return Err(AttachError::Unsupported { reason: "only whole functions return".to_owned() });
+        }
+        expand(self.names()[0], &point, kernel)
+    }
+
+    fn context(
+        &self,
+        target: &Target,
+        kernel: &dyn Kernel,
+        structs: &mut Structs,
+    ) -> Result<Context, AttachError> {
+        let result = function(target, kernel, structs).and_then(|function| function.result);
+        let ty = result.filter(Type::is_scalar).unwrap_or(Type::U64);
+        let retval = Arg { name: "retval".to_owned(), ty, place: Place::Word(RESULT) };
+        let (args, words) = (Vec::new(), Vec::new());
+        Ok(Context { program: ProgramKind::Uprobe, args, words, retval: Some(retval), space: Space::User })
+    }
+
+    fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
+        list(self.names()[0], pattern, kernel)
+    }
+
+    fn describe(&self, target: &Target, kernel: &dyn Kernel) -> Result<Vec<String>, AttachError> {
+        let mut structs = Structs::default();
+        let result = function(target, kernel, &mut structs).and_then(|function| function.result);
+        Ok(result.iter().map(|ty| declare(&structs, ty, "retval")).collect())
+    }
+
+    fn user_address(&self, target: &Target, name: &str) -> Result<Option<UserAddress>, AttachError> {
+        user_address(target, name)
+    }
+}
+
+impl Attach for Uprobe {
+    fn attach(
+        &self,
+        target: &Target,
+        program: BorrowedFd<'_>,
+        cookie: u64,
+        environment: &Environment<'_>,
+    ) -> io::Result<Vec<OwnedFd>> {
+        attach(target, false, program, cookie, environment)
+    }
+}
+
+impl Attach for Uretprobe {
+    fn attach(
+        &self,
+        target: &Target,
+        program: BorrowedFd<'_>,
+        cookie: u64,
+        environment: &Environment<'_>,
+    ) -> io::Result<Vec<OwnedFd>> {
+        attach(target, true, program, cookie, environment)
+    }
+}
+
+fn expand(provider: &'static str, point: &Point, kernel: &dyn Kernel) -> Result<Expansion, AttachError> {
+    let files = files::find(&point.file);
+    if files.is_empty() {
+        let name = point.file.clone();
+        return Err(AttachError::Unknown {
+            what: "program or library".to_owned(),
+            name,
+            nearest: Vec::new(),
+        });
+    }
+    let wildcard = is_wildcard(&point.file) || point.at.is_wildcard();
+    let mut targets = Vec::new();
+    for file in &files {
+        match places(file, &point.at, kernel) {
+            Ok(found) => targets.extend(found.iter().map(|place| target(provider, file, place))),
+            // What a wildcard finds may be anything.
+            Err(_) if is_wildcard(&point.file) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    match (targets.is_empty(), wildcard) {
+        (true, true) => Err(AttachError::NoMatch),
+        // A line may have code in several places, and a name in C++ several functions.
+        (_, wildcard) => Ok(Expansion { wildcard: wildcard || targets.len() > 1, targets }),
+    }
+}
+
+fn list(provider: &'static str, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
+    // Nobody wants to see all functions of all programs: without a file there are none.
+    let Ok(point) = Point::parse(pattern) else { return Ok(Vec::new()) };
+    if point.file.chars().all(|c| c == '*') {
+        return Ok(Vec::new());
+    }
+    match expand(provider, &point, kernel) {
+        Ok(expansion) => Ok(expansion.targets),
+        Err(AttachError::NoMatch | AttachError::Unknown { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn target(provider: &'static str, file: &Path, place: &str) -> Target {
+    Target { provider, name: format!("{provider}:{}:{place}", file.display()) }
+}
+
+/// The places in a file, as they stand in targets.
+fn places(file: &Path, at: &At, kernel: &dyn Kernel) -> Result<Vec<String>, AttachError> {
+    let elf = open(file)?;
+    match at {
+        At::Function { name, .. } if is_wildcard(name) => {
+            Ok(functions(&elf, &|symbol| matches(name, symbol)).into_iter().map(str::to_owned).collect())
+        }
+        At::Function { name, offset } => {
+            let symbol = elf.symbol(name).ok_or_else(|| unknown_function(&elf, name))?;
+            if *offset > 0 && symbol.size > 0 && *offset >= symbol.size {
+                let reason = format!("`{name}` has {} bytes", symbol.size);
+                return Err(AttachError::Unsupported { reason });
+            }
+            Ok(vec![match offset {
+                0 => name.clone(),
+                offset => format!("{name}+{offset}"),
+            }])
+        }
+        At::Address(address) => match elf.file_offset(*address) {
+            Some(_) => Ok(vec![format!("{address:#x}")]),
+            None => {
+                let what = format!("{} has no code at {address:#x}", file.display());
+                Err(AttachError::Unsupported { reason: what })
+            }
+        },
+        At::Source(name) => {
+            let found = functions(&elf, &|symbol| point::is_named(symbol, name));
+            if found.is_empty() && !is_wildcard(name) {
+                return Err(unknown_function(&elf, name));
+            }
+            Ok(found.into_iter().map(str::to_owned).collect())
+        }
+        At::Line { file: source, line, column } => {
+            let dwarf = dwarf(file, kernel)?;
+            if !dwarf.exists() {
+                let reason = format!("{} has no debug information", file.display());
+                return Err(AttachError::Unsupported { reason });
+            }
+            let addresses = dwarf.addresses(source, *line, *column);
+            if addresses.is_empty() {
+                let reason = format!("{} has no code of {source}:{line}", file.display());
+                return Err(AttachError::Unsupported { reason });
+            }
+            Ok(addresses.iter().map(|address| format!("{address:#x}")).collect())
+        }
+    }
+}
+
+/// The functions that are `wanted`, each place once.
+fn functions<'f>(elf: &'f Elf, wanted: &dyn Fn(&str) -> bool) -> Vec<&'f str> {
+    let mut seen = FxHashSet::default();
+    let symbols = elf.symbols().into_iter();
+    let functions = symbols.filter(|symbol| symbol.kind == Kind::Function && wanted(symbol.name));
+    functions.filter(|symbol| seen.insert(symbol.address)).map(|symbol| symbol.name).collect()
+}
+
+fn unknown_function(elf: &Elf, name: &str) -> AttachError {
+    let symbols = elf.symbols();
+    let names = symbols.iter().filter(|symbol| symbol.kind != Kind::Data).map(|symbol| symbol.name);
+    AttachError::Unknown {
+        what: format!("function in {}", elf.path().display()),
+        name: name.to_owned(),
+        nearest: nearest(name, names),
+    }
+}
+
+/// The function that a target is the beginning of, from debug information.
+fn function(target: &Target, kernel: &dyn Kernel, structs: &mut Structs) -> Option<Function> {
+    let (file, place) = split(target)?;
+    if place.contains('+') || place.starts_with("0x") {
+        return None;
+    }
+    dwarf(file, kernel).ok()?.function(place, structs)
+}
+
+/// The arguments that lie in a register of their own.
+fn arguments(function: &Function) -> Vec<Arg> {
+    let named = function.parameters.iter().filter(|parameter| !parameter.name.is_empty());
+    named
+        .filter_map(|parameter| {
+            let register = *ARGUMENTS.get(parameter.word? as usize)?;
+            let (name, ty) = (parameter.name.clone(), parameter.ty.clone());
+            Some(Arg { name, ty, place: Place::Word(register) })
+        })
+        .collect()
+}
+
+/// `struct node * head`, as C declares it.
+fn declare(structs: &Structs, ty: &Type, name: &str) -> String {
+    format!("{} {name}", structs.type_name(ty).replace(" __user", ""))
+}
+
+/// Where a symbol of the probed file lies in a process, seen from the probe.
+fn user_address(target: &Target, name: &str) -> Result<Option<UserAddress>, AttachError> {
+    let Some((file, _)) = split(target) else { return Ok(None) };
+    let elf = open(file)?;
+    let (Some(symbol), Some(probe)) = (elf.symbol(name), address(&elf, target)) else { return Ok(None) };
+    let (address, size) = (symbol.address, symbol.size);
+    Ok(Some(if elf.is_relocatable() {
+        UserAddress::FromProbe { distance: address.wrapping_sub(probe) as i64, size }
+    } else {
+        UserAddress::Fixed { address, size }
+    }))
+}
+
+fn attach(
+    target: &Target,
+    returns: bool,
+    program: BorrowedFd<'_>,
+    cookie: u64,
+    environment: &Environment<'_>,
+) -> io::Result<Vec<OwnedFd>> {
+    let no_code = || io::Error::new(io::ErrorKind::NotFound, "there is no such code any more");
+    let (file, _) = split(target).ok_or_else(no_code)?;
+    let elf = Elf::open(file).map_err(io::Error::other)?;
+    let offset = address(&elf, target).and_then(|address| elf.file_offset(address)).ok_or_else(no_code)?;
+    let path = CString::new(file.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    // One CPU is enough: it runs for all.
+    let whom = environment.pid.map_or(perf::Target::cpu(0), perf::Target::thread);
+    let event = perf::open_uprobe(&path, offset, returns, whom)?;
+    Ok(vec![attach_perf_event(program, event.as_fd(), cookie)?, event])
+}
+
+/// The address of a target in its file.
+fn address(elf: &Elf, target: &Target) -> Option<u64> {
+    let (_, place) = split(target)?;
+    if let Some(digits) = place.strip_prefix("0x") {
+        return u64::from_str_radix(digits, 16).ok();
+    }
+    let (name, offset) = match place.rsplit_once('+') {
+        Some((name, offset)) => (name, offset.parse().ok()?),
+        None => (place, 0),
+    };
+    elf.symbol(name)?.address.checked_add(offset)
+}
+
+/// The file and the place of a target.
+fn split(target: &Target) -> Option<(&Path, &str)> {
+    let (file, place) = target.point().rsplit_once(':')?;
+    Some((Path::new(file), place))
+}
+
+fn open(file: &Path) -> Result<Elf, AttachError> {
+    Elf::open(file).map_err(|error| unusable(file, &error))
+}
+
+fn dwarf(file: &Path, kernel: &dyn Kernel) -> Result<Dwarf, AttachError> {
+    let dirs: Vec<PathBuf> = kernel.debug_dirs().iter().map(PathBuf::from).collect();
+    let dirs = Some(&dirs[..]).filter(|dirs| !dirs.is_empty());
+    Dwarf::open(file, dirs).map_err(|error| unusable(file, &error))
+}
+
+fn unusable(file: &Path, error: &ElfError) -> AttachError {
+    AttachError::Unsupported { reason: format!("{}: {error}", file.display()) }
+}
