@@ -38,6 +38,7 @@ const WITHOUT_CASE: &[&str] = &[
     // A kernel without something.
     "kernel",
     "unsupported",
+    "old-kernel",
     // A file that is larger than any test should be, and a path that is no text.
     "too-large",
     "bad-path",

@@ -2,17 +2,18 @@
 
 use rtscript_lang::syntax::source::{Sources, Span};
 
-use crate::emit::{emit, frame_size};
+use crate::emit::{Emitted, emit, frame_size};
 use crate::ir::verify::verify;
-use crate::ir::{Function, Module, Terminator};
+use crate::ir::{Function, Module, Op, Terminator};
 use crate::object::{Object, Program};
 use crate::passes::{clean, combine, compares, dead, number, slots};
 use crate::regalloc::allocate;
 use crate::select::select;
 
-/// A program's stack, in bytes; a loop with a budget keeps 16 of them for the kernel's counter.
+/// A program's stack with those of its callbacks, in bytes; a loop with a budget keeps 16 of them for the kernel's counter.
 const STACK: u32 = 512;
 const LOOP_COUNTER: u32 = 16;
+const STACK_STEP: u32 = 32;
 
 /// Why a program cannot be compiled.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -39,6 +40,7 @@ pub fn compile(mut module: Module, sources: Sources) -> Result<Object, CompileEr
 
 /// The passes that make the IR small.
 pub fn optimize(function: &mut Function, module: &Module) {
+    function.callbacks.iter_mut().for_each(|callback| optimize(callback, module));
     verified(function, "lower");
     clean::clean(function);
     verified(function, "clean");
@@ -52,12 +54,38 @@ pub fn optimize(function: &mut Function, module: &Module) {
     verified(function, "remove_dead");
 }
 
+/// A program and its callbacks. All of them may be on the stack at once, one called by the other, so each callback gets an
+/// equal share of it, in the steps that the kernel counts in, and the program what is left.
 fn program(mut function: Function, module: &mut Module) -> Result<Program, CompileError> {
     optimize(&mut function, module);
+    let callbacks = std::mem::take(&mut function.callbacks);
+    let depth = call_depth(&function, &callbacks);
+    let share = STACK / (depth + 1) / STACK_STEP * STACK_STEP;
+    let (name, kind) = (function.name.clone(), function.program);
+    let mut program = body(function, STACK - depth * share, module)?.into_program(name, kind);
+    for callback in callbacks {
+        let name = callback.name.clone();
+        program.callbacks.push(body(callback, share, module)?.into_callback(name));
+    }
+    Ok(program)
+}
+
+/// How many callbacks may be running at once.
+fn call_depth(function: &Function, callbacks: &[Function]) -> u32 {
+    let called = function.blocks.values().flat_map(|block| &block.insts).filter_map(|inst| {
+        match function.insts[*inst].op {
+            Op::CallbackRef(index) => callbacks.get(index as usize),
+            _ => None,
+        }
+    });
+    called.map(|callback| 1 + call_depth(callback, callbacks)).max().unwrap_or(0)
+}
+
+fn body(mut function: Function, stack: u32, module: &mut Module) -> Result<Emitted, CompileError> {
     compares::expand_compares(&mut function);
     verified(&function, "expand_compares");
     let loops = function.blocks.values().any(|block| matches!(block.terminator, Terminator::MayGoto { .. }));
-    let stack = if loops { STACK - LOOP_COUNTER } else { STACK };
+    let stack = if loops { stack - LOOP_COUNTER } else { stack };
     // Values that find no register need room as well: how much is known only afterwards.
     for for_spills in [96, 192, 384, STACK] {
         let mut placed = function.clone();
@@ -78,7 +106,7 @@ fn program(mut function: Function, module: &mut Module) -> Result<Program, Compi
         }
         let Some(emitted) = emit(&code, &allocation) else { break };
         module.maps = maps;
-        return Ok(emitted.into_program(function.name, function.program));
+        return Ok(emitted);
     }
     Err(CompileError::TooLarge { span: function.span })
 }

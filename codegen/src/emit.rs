@@ -7,7 +7,7 @@ use cranelift_entity::SecondaryMap;
 
 use crate::insn::{AluOp, Imm64, Insn, Operand, Reg, Size, Width};
 use crate::machine::{Block, Code, End, Op, fill};
-use crate::object::{Line, Program, Relocation};
+use crate::object::{Callback, Line, Program, Relocation};
 use crate::passes::combine::inverse;
 use crate::regalloc::{Allocation, Move, Place, Source, Step};
 use crate::select::Tag;
@@ -35,7 +35,18 @@ pub struct Emitted {
 
 impl Emitted {
     pub fn into_program(self, name: String, kind: rtscript_lang::provider::ProgramKind) -> Program {
-        Program { name, kind, insns: self.insns, relocations: self.relocations, lines: self.lines }
+        Program {
+            name,
+            kind,
+            insns: self.insns,
+            relocations: self.relocations,
+            lines: self.lines,
+            callbacks: Vec::new(),
+        }
+    }
+
+    pub fn into_callback(self, name: String) -> Callback {
+        Callback { name, insns: self.insns, relocations: self.relocations, lines: self.lines }
     }
 }
 

@@ -160,6 +160,7 @@ impl Select<'_> {
             Op::GlobalAddr(offset) => {
                 load(Imm64::MapValue { fd: 0, offset: *offset }, Some(RelocationKind::Global(*offset)))
             }
+            Op::CallbackRef(index) => load(Imm64::Func(0), Some(RelocationKind::Callback(*index))),
             Op::FieldOffset(access) => {
                 let (number, relocation) = self.field(*access, FieldInfo::ByteOffset);
                 load(Imm64::Value(number), Some(relocation))
@@ -360,6 +361,7 @@ impl Select<'_> {
             | Op::SlotAddr(..)
             | Op::MapRef(_)
             | Op::GlobalAddr(_)
+            | Op::CallbackRef(_)
             | Op::FieldOffset(_)
             | Op::FieldShift(..) => {}
         }

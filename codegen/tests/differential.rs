@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rtscript_codegen::compile::compile;
 use rtscript_codegen::insn::{AluOp, Cond, Helper, Insn, Operand as Source, Size, SwapBits};
 use rtscript_codegen::ir::builder::{Builder, Variable, fold, holds};
-use rtscript_codegen::ir::{Function, Module, Op, Operand, Slot, Value};
+use rtscript_codegen::ir::{Function, Module, Op, Operand, Role, Slot, Value};
 use rtscript_codegen::object::{Manifest, MapDef, MapKind};
 use rtscript_codegen::target::{ReadForm, Target};
 use rtscript_lang::config::Config;
@@ -177,7 +177,7 @@ struct Lower {
 impl Lower {
     fn function(stmts: &[Stmt]) -> Function {
         let span = Span { start: 0, end: 0 };
-        let mut b = Builder::new("program".to_string(), ProgramKind::RawTracepoint, span);
+        let mut b = Builder::new("program".to_string(), ProgramKind::RawTracepoint, Role::Program, span);
         let context = b.context();
         let inputs = (0..INPUTS).map(|i| b.load(Size::D, false, context, 8 * i as i32)).collect();
         let variables: Vec<Variable> = (0..VARIABLES).map(|_| b.variable()).collect();

@@ -81,6 +81,10 @@ pub struct Features {
     pub may_goto: bool,
     /// The instructions of ISA v4: signed division, sign-extending loads and moves (6.6 and later).
     pub isa_v4: bool,
+    /// The helper `bpf_for_each_map_elem` (5.13 and later).
+    pub for_each: bool,
+    /// The helper `bpf_map_lookup_percpu_elem` (5.19 and later).
+    pub percpu_lookup: bool,
 }
 
 /// Why a fact could not be had.

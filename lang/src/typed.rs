@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::provider::{Context, Target};
 use crate::types::{Clock, StructId, Structs, Type};
 
+pub mod mentions;
 mod print;
 
 #[derive(Debug)]
@@ -84,6 +85,8 @@ pub struct Local {
     pub name: String,
     pub ty: Type,
     pub span: Span,
+    /// Of a variable that is declared in the body of a [`StmtKind::Each`]: the loop's own variable. It lives for one round.
+    pub within: Option<LocalId>,
 }
 
 pub type Block = Vec<Stmt>;
@@ -113,6 +116,13 @@ pub enum StmtKind {
         local: LocalId,
         from: Expr,
         to: Expr,
+        body: Block,
+    },
+    /// `for ($element : @map)`: the variable is a tuple of an element's key and value. `local` and the variables that the
+    /// body declares belong to the loop (`Local::within`).
+    Each {
+        map: MapId,
+        local: LocalId,
         body: Block,
     },
     /// The body, so many times.

@@ -1,6 +1,6 @@
 //! Loading: an object's maps are created, and its programs verified by the kernel.
 //!
-//! What runs at once needs no ELF, no relocation and no BTF of its own: its instructions have the right offsets for this
+//! What runs at once needs no ELF, no relocation, and no BTF of its own unless it has callbacks: its instructions have the right offsets for this
 //! kernel already, and all that is missing are the descriptors of the maps. Where the verifier refuses a program, the
 //! last instruction that its log names leads to the script's line.
 
@@ -19,7 +19,7 @@ use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::syntax::source::Span;
 
-use crate::bpf::{Map, MapSpec, Program, ProgramSpec, Rejection, errno, possible_cpus};
+use crate::bpf::{Map, MapSpec, Program, ProgramSpec, Rejection, errno, load_btf, possible_cpus};
 
 /// A hash with more bytes than this takes its memory element by element: taking it at once would take long.
 const PREALLOCATED: u64 = 1 << 20;
@@ -45,17 +45,23 @@ pub fn load(object: &Object, kernel: &dyn Kernel, verbose: bool) -> Result<Loade
     let mut programs = Vec::with_capacity(object.programs.len());
     for (index, program) in object.programs.iter().enumerate() {
         let insns = encode(program, object, &maps, kernel)?;
-        let spec = ProgramSpec {
-            license: &license,
-            log_level: u32::from(verbose),
-            ..ProgramSpec::new(kind(program.kind), &program.name, &insns)
-        };
-        let loaded = Program::load(&spec).map_err(|rejection| {
+        let refused = |rejection| {
             let info = object.manifest.programs.get(index);
             let probe = info.and_then(|info| info.targets.first()).map_or("", |(target, _)| &target.name);
             let span = info.map_or(Span::default(), |info| info.span);
             refused(program, probe, span, rejection)
-        })?;
+        };
+        let functions = program.functions();
+        let btf =
+            functions.as_ref().map(|functions| load_btf(&functions.btf)).transpose().map_err(refused)?;
+        let spec = ProgramSpec {
+            license: &license,
+            log_level: u32::from(verbose),
+            btf: btf.as_ref().map(|btf| btf.as_fd()),
+            func_info: functions.as_ref().map_or(&[], |functions| &functions.records),
+            ..ProgramSpec::new(kind(program.kind), &program.name, &insns)
+        };
+        let loaded = Program::load(&spec).map_err(refused)?;
         programs.push(loaded);
     }
     Ok(Loaded { programs, maps })
@@ -96,24 +102,50 @@ fn kind(kind: ProgramKind) -> bpf_prog_type {
     }
 }
 
-/// The kernel's form of the instructions, with descriptors in the place of maps.
+/// The kernel's form of the instructions of a program and of its callbacks behind it, with descriptors in the place of
+/// maps.
 fn encode(
     program: &object::Program,
     object: &Object,
     maps: &PrimaryMap<MapRef, Map>,
     kernel: &dyn Kernel,
 ) -> Result<Vec<u64>, LoadError> {
-    let fd = |map: MapRef| maps[map].as_fd().as_raw_fd();
     let mut bytes = Vec::with_capacity(program.insns.len() * 8);
-    let mut relocations = program.relocations.iter().peekable();
+    let starts = program.callback_starts();
     let mut ids = [None; 1];
-    for (index, insn) in (0..).zip(&program.insns) {
+    let (insns, relocations) = (&program.insns, &program.relocations);
+    encode_function((insns, relocations), &starts, object, maps, (kernel, &mut ids), &mut bytes)?;
+    for callback in &program.callbacks {
+        let (insns, relocations) = (&callback.insns, &callback.relocations);
+        encode_function((insns, relocations), &starts, object, maps, (kernel, &mut ids), &mut bytes)?;
+    }
+    Ok(bytes.chunks_exact(8).filter_map(|slot| Some(u64::from_le_bytes(*slot.first_chunk()?))).collect())
+}
+
+/// Appends a function's instructions. `starts` has the slots that the program's callbacks begin at, `ids` what is known
+/// of the kernel's functions.
+fn encode_function(
+    (insns, relocations): (&[Insn], &[object::Relocation]),
+    starts: &[u32],
+    object: &Object,
+    maps: &PrimaryMap<MapRef, Map>,
+    (kernel, ids): (&dyn Kernel, &mut [Option<i32>; 1]),
+    bytes: &mut Vec<u8>,
+) -> Result<(), LoadError> {
+    let fd = |map: MapRef| maps[map].as_fd().as_raw_fd();
+    let mut relocations = relocations.iter().peekable();
+    for (index, insn) in (0..).zip(insns) {
         let mut insn = *insn;
         while let Some(relocation) = relocations.next_if(|relocation| relocation.insn <= index) {
             match (relocation.kind, &mut insn) {
                 (RelocationKind::Map(map), Insn::LdImm64 { imm, .. }) => *imm = Imm64::MapFd(fd(map)),
                 (RelocationKind::Global(offset), Insn::LdImm64 { imm, .. }) => {
                     *imm = Imm64::MapValue { fd: fd(object.globals), offset };
+                }
+                (RelocationKind::Callback(callback), Insn::LdImm64 { imm, .. }) => {
+                    let here = bytes.len() as i32 / 8;
+                    let start = starts.get(callback as usize).copied().unwrap_or(0);
+                    *imm = Imm64::Func(start as i32 - (here + 1));
                 }
                 (RelocationKind::Kfunc(kfunc), Insn::CallKfunc { btf_id, .. }) => {
                     if ids[kfunc as usize].is_none() {
@@ -126,14 +158,15 @@ fn encode(
                     RelocationKind::Field(..)
                     | RelocationKind::Map(_)
                     | RelocationKind::Global(_)
+                    | RelocationKind::Callback(_)
                     | RelocationKind::Kfunc(_),
                     _,
                 ) => {}
             }
         }
-        insn.encode(&mut bytes);
+        insn.encode(bytes);
     }
-    Ok(bytes.chunks_exact(8).filter_map(|slot| Some(u64::from_le_bytes(*slot.first_chunk()?))).collect())
+    Ok(())
 }
 
 fn kfunc_id(kfunc: Kfunc, kernel: &dyn Kernel) -> Result<i32, LoadError> {
@@ -200,12 +233,18 @@ fn instruction(line: &str) -> Option<usize> {
 /// The place in the script that an instruction slot was made for.
 fn line_of(program: &object::Program, slot: usize) -> Option<Span> {
     let mut slots = 0;
-    let index = program.insns.iter().position(|insn| {
-        slots += insn.slots();
-        slots > slot
-    })?;
-    let line = program.lines.iter().take_while(|line| line.insn as usize <= index).last()?;
-    Some(line.span)
+    let callbacks = program.callbacks.iter().map(|callback| (&callback.insns, &callback.lines));
+    for (insns, lines) in std::iter::once((&program.insns, &program.lines)).chain(callbacks) {
+        let index = insns.iter().position(|insn| {
+            slots += insn.slots();
+            slots > slot
+        });
+        if let Some(index) = index {
+            let line = lines.iter().take_while(|line| line.insn as usize <= index).last()?;
+            return Some(line.span);
+        }
+    }
+    None
 }
 
 /// What the verifier said last, before its statistics.
@@ -301,6 +340,12 @@ mod tests {
                 Line { insn: 1, span: Span::new(5, 9) },
                 Line { insn: 2, span: Span::new(9, 10) },
             ],
+            callbacks: vec![object::Callback {
+                name: "c".to_owned(),
+                insns: vec![Insn::Exit],
+                relocations: Vec::new(),
+                lines: vec![Line { insn: 0, span: Span::new(3, 4) }],
+            }],
         };
         let rejection =
             |log: &str| Rejection { error: io::Error::from_raw_os_error(libc::EACCES), log: log.to_owned() };
@@ -312,6 +357,7 @@ mod tests {
         assert_eq!((reason.as_str(), span), ("R3 !read_ok", Span::new(5, 9)));
         let error = refused(&program, "begin", Span::new(0, 10), rejection(""));
         assert!(matches!(error, LoadError::Forbidden { .. }));
+        assert_eq!(line_of(&program, 4), Some(Span::new(3, 4)));
         assert_eq!(line_of(&program, 100), None);
     }
 }

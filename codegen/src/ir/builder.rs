@@ -24,7 +24,8 @@ use rtscript_lang::syntax::source::Span;
 use rustc_hash::FxHashMap;
 
 use super::{
-    Block, BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Slot, SlotData, Terminator, Value,
+    Block, BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Role, Slot, SlotData,
+    Terminator, Value,
 };
 use crate::insn::{AluOp, Cond, Helper, Narrow, Size};
 use crate::object::AccessId;
@@ -36,6 +37,7 @@ entity_impl!(Variable, "var");
 
 pub struct Builder {
     function: Function,
+    context: Value,
     current: Block,
     /// Whether the current block has its terminator already: what follows is unreachable.
     ended: bool,
@@ -55,8 +57,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// A function whose entry block is current; the context is [`Builder::context`].
-    pub fn new(name: String, program: ProgramKind, span: Span) -> Builder {
+    /// A function whose entry block is current; its first parameter is taken for the context.
+    pub fn new(name: String, program: ProgramKind, role: Role, span: Span) -> Builder {
         let mut blocks = PrimaryMap::new();
         let entry = blocks.push(BlockData {
             params: Vec::new(),
@@ -66,11 +68,14 @@ impl Builder {
             cold: false,
         });
         let mut values = PrimaryMap::new();
-        let context = values.push(Def::Param(entry, 0));
-        blocks[entry].params.push(context);
+        blocks[entry].params =
+            (0..role.params() as u32).map(|index| values.push(Def::Param(entry, index))).collect();
+        let context = blocks[entry].params[0];
         let function = Function {
             name,
             program,
+            role,
+            callbacks: Vec::new(),
             blocks,
             insts: PrimaryMap::new(),
             values,
@@ -82,6 +87,7 @@ impl Builder {
         sealed[entry] = true;
         Builder {
             function,
+            context,
             current: entry,
             ended: false,
             span,
@@ -107,7 +113,17 @@ impl Builder {
 
     /// The pointer to the context.
     pub fn context(&self) -> Value {
-        self.function.blocks[self.function.entry].params[0]
+        self.context
+    }
+
+    /// Says that a callback finds the context here.
+    pub fn set_context(&mut self, context: Value) {
+        self.context = context;
+    }
+
+    /// What the function is called with.
+    pub fn params(&self) -> &[Value] {
+        &self.function.blocks[self.function.entry].params
     }
 
     /// The span of all instructions that follow, until the next call; returns the one before.
@@ -355,7 +371,16 @@ impl Builder {
     // Instructions.
 
     pub fn slot(&mut self, size: u32) -> Slot {
-        self.function.slots.push(SlotData { size: size.next_multiple_of(8).max(8), align: 8 })
+        self.slot_in(Place::Anywhere, size)
+    }
+
+    pub fn slot_in(&mut self, place: Place, size: u32) -> Slot {
+        self.function.slots.push(SlotData { size: size.next_multiple_of(8).max(8), align: 8, place })
+    }
+
+    /// Says where a slot has to lie.
+    pub fn move_slot(&mut self, slot: Slot, place: Place) {
+        self.function.slots[slot].place = place;
     }
 
     /// Appends an instruction that has a result.

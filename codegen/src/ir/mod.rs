@@ -2,9 +2,11 @@
 //!
 //! # What it means
 //!
-//! A [`Function`] is one eBPF program. Control flow is a graph of [`Block`]s; a block has parameters (in the place
+//! A [`Function`] is one eBPF program, or one of its callbacks: code that the kernel calls while the program waits, as
+//! for each element of a map. Control flow is a graph of [`Block`]s; a block has parameters (in the place
 //! of phi nodes), instructions, and one [`Terminator`], which passes arguments to the blocks that it names. The
-//! entry block has exactly one parameter: the pointer to the context. No edge leads to the entry block.
+//! entry block of a program has exactly one parameter: the pointer to the context; that of a callback has what the
+//! kernel passes ([`Role`]). No edge leads to the entry block.
 //!
 //! Every [`Value`] is 64 bits wide: a number, extended by whoever made it, or a pointer. Aggregates are bytes in
 //! [`Slot`]s, in map values, or in records of the ring buffer; they are moved by loads and stores.
@@ -54,12 +56,15 @@ pub struct Module {
     pub target: Target,
 }
 
-/// One program.
+/// One program, or one of its callbacks.
 #[derive(Clone, Debug)]
 pub struct Function {
     /// At most 15 bytes of letters, digits and `_`: the kernel's limit for a program's name.
     pub name: String,
     pub program: ProgramKind,
+    pub role: Role,
+    /// What [`Op::CallbackRef`] counts, in the program itself and in its callbacks, which have none of their own.
+    pub callbacks: Vec<Function>,
     pub blocks: PrimaryMap<Block, BlockData>,
     pub insts: PrimaryMap<Inst, InstData>,
     /// Where each value comes from.
@@ -68,6 +73,26 @@ pub struct Function {
     pub entry: Block,
     /// The script's probe: the span of instructions that have none of their own.
     pub span: Span,
+}
+
+/// Who calls a function, and with what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The kernel, with the context, where the program is attached.
+    Program,
+    /// `bpf_for_each_map_elem`, with the map, the addresses of a key and of its value, and what the caller gave along. It
+    /// returns 0 to go on, 1 to stop.
+    EachElement,
+}
+
+impl Role {
+    /// How many parameters the entry block has.
+    pub fn params(self) -> usize {
+        match self {
+            Role::Program => 1,
+            Role::EachElement => 4,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,6 +143,18 @@ pub struct SlotData {
     pub size: u32,
     /// Always 8 today; kept so that the frame's layout need not assume it.
     pub align: u32,
+    pub place: Place,
+}
+
+/// Where a slot may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Anywhere,
+    /// In the stack frame: the kernel asks for it, or pointers are kept there, which it follows nowhere else.
+    Stack,
+    /// In scratch memory, for itself as long as the function runs: a callback reads and writes it. What lies in the
+    /// stack would be part of the state that the verifier compares for each call.
+    Scratch,
 }
 
 /// A value, or a constant that fits an instruction (it is sign-extended to 64 bits).
@@ -147,6 +184,8 @@ pub enum Op {
     MapRef(MapRef),
     /// The address of the globals, plus so many bytes.
     GlobalAddr(u32),
+    /// A callback of the program, as the helper that calls it wants it.
+    CallbackRef(u32),
     /// The byte offset of a member, relocated for the kernel that it is loaded into.
     FieldOffset(AccessId),
     /// How far a bit-field's eight-byte value is shifted left, then right, to isolate it; relocated.
@@ -234,6 +273,7 @@ impl Op {
             | Op::SlotAddr(..)
             | Op::MapRef(_)
             | Op::GlobalAddr(_)
+            | Op::CallbackRef(_)
             | Op::FieldOffset(_)
             | Op::FieldShift(..)
             | Op::ReadonlyCast(_) => true,
@@ -267,6 +307,7 @@ impl Op {
             | Op::SlotAddr(..)
             | Op::MapRef(_)
             | Op::GlobalAddr(_)
+            | Op::CallbackRef(_)
             | Op::FieldOffset(_)
             | Op::FieldShift(..) => {}
             Op::Binary(_, left, right) | Op::Compare(_, left, right) => {
@@ -310,6 +351,7 @@ impl Op {
             | Op::SlotAddr(..)
             | Op::MapRef(_)
             | Op::GlobalAddr(_)
+            | Op::CallbackRef(_)
             | Op::FieldOffset(_)
             | Op::FieldShift(..) => {}
             Op::Binary(_, left, right) | Op::Compare(_, left, right) => {

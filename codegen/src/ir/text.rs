@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Function, Jump, Module, Op, Operand, Shift, Terminator};
+use super::{Function, Jump, Module, Op, Operand, Place, Role, Shift, Terminator};
 use crate::insn::{AluOp, AtomicOp, Cond, Narrow, Size, SwapBits};
 use crate::passes::dominance::Flow;
 
@@ -24,9 +24,17 @@ impl Display for Module {
 
 impl Display for Function {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "function {} {:?} {{", self.name, self.program)?;
+        match self.role {
+            Role::Program => writeln!(f, "function {} {:?} {{", self.name, self.program)?,
+            Role::EachElement => writeln!(f, "callback {} {{", self.name)?,
+        }
         for (slot, data) in &self.slots {
-            writeln!(f, "  {slot}: {} bytes", data.size)?;
+            let place = match data.place {
+                Place::Anywhere => "",
+                Place::Stack => " of the stack",
+                Place::Scratch => " of scratch memory",
+            };
+            writeln!(f, "  {slot}: {} bytes{place}", data.size)?;
         }
         for block in Flow::of(self).order {
             let data = &self.blocks[block];
@@ -45,7 +53,11 @@ impl Display for Function {
             }
             writeln!(f, "  {}", data.terminator)?;
         }
-        writeln!(f, "}}")
+        writeln!(f, "}}")?;
+        for callback in &self.callbacks {
+            write!(f, "\n{callback}")?;
+        }
+        Ok(())
     }
 }
 
@@ -76,6 +88,7 @@ impl Display for Op {
             Op::SlotAddr(slot, offset) => write!(f, "{slot}{}", displaced(*offset)),
             Op::MapRef(map) => write!(f, "{map}"),
             Op::GlobalAddr(offset) => write!(f, "globals{}", displaced(*offset as i32)),
+            Op::CallbackRef(index) => write!(f, "callback{index}"),
             Op::FieldOffset(access) => write!(f, "offset {access}"),
             Op::FieldShift(access, Shift::Left) => write!(f, "shift-left {access}"),
             Op::FieldShift(access, Shift::Right) => write!(f, "shift-right {access}"),

@@ -42,8 +42,8 @@ impl Verify<'_> {
     /// Checks what needs no dominance, and finds the definitions.
     fn blocks(&mut self) -> Result<(), String> {
         let function = self.function;
-        if function.blocks[function.entry].params.len() != 1 {
-            return Err("the entry block has not exactly one parameter".to_string());
+        if function.blocks[function.entry].params.len() != function.role.params() {
+            return Err("the entry block has not the parameters of its role".to_string());
         }
         for &block in &self.flow.order {
             let data = &function.blocks[block];
@@ -152,6 +152,7 @@ impl Verify<'_> {
             | Op::SlotAddr(..)
             | Op::MapRef(_)
             | Op::GlobalAddr(_)
+            | Op::CallbackRef(_)
             | Op::FieldOffset(_)
             | Op::FieldShift(..)
             | Op::ReadonlyCast(_)
@@ -237,6 +238,7 @@ fn form(op: &Op) -> Result<(), &'static str> {
         | Op::SlotAddr(..)
         | Op::MapRef(_)
         | Op::GlobalAddr(_)
+        | Op::CallbackRef(_)
         | Op::FieldOffset(_)
         | Op::FieldShift(..)
         | Op::ReadonlyCast(_)

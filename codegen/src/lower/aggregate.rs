@@ -154,10 +154,15 @@ impl Lowering<'_, '_> {
 
     /// The value of an aggregate over all CPUs, as a number.
     pub(super) fn merged(&mut self, element: &Element, span: Span) -> Value {
-        let Type::Aggregate(aggregate) = self.program.maps[element.map].value else {
+        let key = self.key(element);
+        self.merged_at(key, span)
+    }
+
+    /// The same of the element with this key.
+    pub(super) fn merged_at(&mut self, key: super::map::Key, span: Span) -> Value {
+        let Type::Aggregate(aggregate) = self.program.maps[key.map].value else {
             return self.b.iconst(0);
         };
-        let key = self.key(element);
         let (first, second) = (self.b.variable(), self.b.variable());
         let zero = self.b.iconst(0);
         self.b.set(first, zero);

@@ -344,7 +344,7 @@ impl Lowering<'_, '_> {
         self.b.store(Size::D, base, globals::EXIT_CODE as i32, Operand::Value(code));
         self.b.store(Size::W, base, globals::EXITING as i32, Operand::Imm(1));
         self.emit_control(id);
-        self.b.ret(Operand::Imm(0));
+        self.leave(Operand::Imm(0));
     }
 
     /// `join(argv)`: reads the pointers, and packs as many words as there are.

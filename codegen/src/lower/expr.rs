@@ -27,13 +27,13 @@ impl Lowering<'_, '_> {
             ExprKind::Int(value) => self.b.iconst(*value as i64),
             ExprKind::Local(local) => match self.locals[*local] {
                 Some(Storage::Scalar(variable)) => self.b.get(variable),
-                Some(Storage::Bytes(_)) | None => self.b.iconst(0),
+                Some(Storage::Bytes(_) | Storage::Outside(_)) | None => self.b.iconst(0),
             },
             ExprKind::Map(element) => self.map_scalar(element, &expr.ty),
             ExprKind::Merged(element) => self.merged(element, expr.span),
             ExprKind::HasKey(element) => self.has_key(element),
             ExprKind::Delete(element) => self.delete(element, expr.span),
-            ExprKind::Len(map) => self.map_len(*map, expr.span),
+            ExprKind::Len(map) => self.map_len(*map),
             ExprKind::Arg(index) => {
                 let place = self.probe.context.args[*index as usize].place;
                 self.context_scalar(place, &expr.ty, expr.span)
@@ -349,7 +349,7 @@ impl Lowering<'_, '_> {
     fn place_at(&mut self, expr: &Expr) -> Address {
         match &expr.kind {
             ExprKind::Local(local) => match self.locals[*local] {
-                Some(Storage::Bytes(slot)) => self.slot_address(slot),
+                Some(storage @ (Storage::Bytes(_) | Storage::Outside(_))) => self.bytes_address(storage),
                 Some(Storage::Scalar(_)) | None => self.in_slot(expr),
             },
             ExprKind::Field(base, path) => {

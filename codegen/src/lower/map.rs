@@ -17,8 +17,8 @@ pub(super) const BPF_NOEXIST: i32 = 1;
 /// A map and the address of a key in our memory.
 #[derive(Clone, Copy)]
 pub(super) struct Key {
-    map: MapId,
-    address: Value,
+    pub map: MapId,
+    pub address: Value,
 }
 
 impl Lowering<'_, '_> {
@@ -44,7 +44,7 @@ impl Lowering<'_, '_> {
         Key { map: element.map, address }
     }
 
-    fn map_ref(&mut self, map: MapId) -> Value {
+    pub(super) fn map_ref(&mut self, map: MapId) -> Value {
         match self.shared.storage[map] {
             Some(storage) => self.b.value(Op::MapRef(storage)),
             None => self.b.iconst(0),
@@ -186,11 +186,6 @@ impl Lowering<'_, '_> {
             },
         );
         self.b.get(result)
-    }
-
-    /// The number of elements; the checker lets it through only where the kernel can tell.
-    pub(super) fn map_len(&mut self, _map: MapId, _span: Span) -> Value {
-        self.b.iconst(0)
     }
 
     // Writing.

@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::insn::{AtomicOp, Cond, Size};
 use crate::ir::builder::{Builder, Variable};
-use crate::ir::{Block, Function, Module, Op, Operand, Slot, Value};
+use crate::ir::{Block, Function, Module, Op, Operand, Role, Slot, Value};
 use crate::object::{
     Access, AccessId, Manifest, MapDef, MapInfo, MapKind, MapRef, ProgramInfo, Site, SiteKind,
 };
@@ -22,6 +22,7 @@ use crate::target::Target;
 
 mod aggregate;
 mod bytes;
+mod each;
 mod event;
 mod expr;
 mod map;
@@ -232,6 +233,12 @@ struct Lowering<'a, 'p> {
     locals: SecondaryMap<LocalId, Option<Storage>>,
     /// For `break` and `continue`, innermost last.
     loops: Vec<Loop>,
+    /// What callbacks are named after.
+    name: String,
+    /// In the body of a loop over a map: how to leave it.
+    round: Option<each::Round>,
+    /// What the kernel calls for this program, so far.
+    callbacks: Vec<Function>,
     /// What is known on every path to here.
     known: Known,
 }
@@ -241,6 +248,8 @@ struct Lowering<'a, 'p> {
 enum Storage {
     Scalar(Variable),
     Bytes(Slot),
+    /// Bytes of the function that loops over a map, in whose body we are.
+    Outside(Value),
 }
 
 struct Loop {
@@ -268,30 +277,23 @@ impl<'a, 'p> Lowering<'a, 'p> {
         let first = probe.targets.first().map_or("", |target| target.name.rsplit(':').next().unwrap_or(""));
         let letters = first.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_');
         let name: String = format!("p{index}_").chars().chain(letters).take(15).collect();
-        let mut b = Builder::new(name, probe.context.program, probe.span);
-        let mut locals = SecondaryMap::new();
-        for (id, local) in &probe.locals {
-            locals[id] = Some(if local.ty.is_scalar() || local.ty == Type::Void {
-                Storage::Scalar(b.variable())
-            } else {
-                Storage::Bytes(b.slot(program.structs.layout(&local.ty).size))
-            });
+        let b = Builder::new(name, probe.context.program, Role::Program, probe.span);
+        Lowering {
+            shared,
+            program,
+            probe,
+            b,
+            locals: SecondaryMap::new(),
+            loops: Vec::new(),
+            name: format!("p{index}_each"),
+            round: None,
+            callbacks: Vec::new(),
+            known: Known::default(),
         }
-        let known = Known::default();
-        Lowering { shared, program, probe, b, locals, loops: Vec::new(), known }
     }
 
     fn run(mut self) -> Function {
-        // What is not assigned reads as zero, so a slot that is not assigned before everything else is cleared.
-        let assigned_first = first_assignment(&self.probe.body);
-        for (id, local) in &self.probe.locals {
-            if let Some(Storage::Bytes(slot)) = self.locals[id]
-                && Some(id) != assigned_first
-            {
-                let address = self.slot_address(slot);
-                self.clear_value(&address, &local.ty);
-            }
-        }
+        self.make_locals(None, &self.probe.body);
         if let Some(predicate) = &self.probe.predicate {
             let (body, out) = (self.b.block(), self.b.block());
             self.condition(predicate, body, out);
@@ -300,7 +302,30 @@ impl<'a, 'p> Lowering<'a, 'p> {
             self.b.switch_sealed(body);
         }
         self.statements(&self.probe.body);
-        self.b.finish()
+        let mut function = self.b.finish();
+        function.callbacks = self.callbacks;
+        function
+    }
+
+    /// Makes room for the variables that a body declares, of a probe or of a loop over a map.
+    fn make_locals(&mut self, within: Option<LocalId>, body: &[typed::Stmt]) {
+        // What is not assigned reads as zero, so a slot that is not assigned before everything else is cleared.
+        let assigned_first = first_assignment(body);
+        for (id, local) in &self.probe.locals {
+            if local.within != within {
+                continue;
+            }
+            if local.ty.is_scalar() || local.ty == Type::Void {
+                self.locals[id] = Some(Storage::Scalar(self.b.variable()));
+                continue;
+            }
+            let slot = self.b.slot(self.structs().layout(&local.ty).size);
+            self.locals[id] = Some(Storage::Bytes(slot));
+            if Some(id) != assigned_first && Some(id) != within {
+                let address = self.slot_address(slot);
+                self.clear_value(&address, &local.ty);
+            }
+        }
     }
 
     fn structs(&self) -> &'p rtscript_lang::types::Structs {

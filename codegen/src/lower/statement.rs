@@ -43,6 +43,7 @@ impl Lowering<'_, '_> {
             }
             StmtKind::While(cond, body) => self.while_loop(cond, body),
             StmtKind::Range { local, from, to, body } => self.range_loop(*local, from, to, body),
+            StmtKind::Each { map, local, body } => self.each(*map, *local, body),
             StmtKind::Unroll(count, body) => self.unroll(*count, body),
             StmtKind::Break => {
                 if let Some(innermost) = self.loops.last() {
@@ -61,8 +62,7 @@ impl Lowering<'_, '_> {
                     Some(value) if value.ty.is_scalar() => Operand::Value(self.scalar(value)),
                     Some(_) | None => Operand::Imm(0),
                 };
-                let value = self.b.operand(value);
-                self.b.ret(value);
+                self.leave(value);
             }
             StmtKind::Emit(action, args) => self.emit(*action, args, stmt.span),
             StmtKind::Join(action, argv) => self.join(*action, argv, stmt.span),
@@ -77,11 +77,11 @@ impl Lowering<'_, '_> {
                 let value = self.scalar(value);
                 self.b.set(variable, value);
             }
-            Some(Storage::Bytes(slot)) => {
+            Some(storage @ (Storage::Bytes(_) | Storage::Outside(_))) => {
                 // The value may be made of the variable's old one.
                 let from = self.temporary(&value.ty);
                 self.write(value, &from, true);
-                let to = self.slot_address(slot);
+                let to = self.bytes_address(storage);
                 let room = self.structs().layout(&self.probe.locals[local].ty).size;
                 let size = self.structs().layout(&value.ty).size.min(room);
                 self.copy(&from, &to, size, room, value.span);
@@ -125,7 +125,7 @@ impl Lowering<'_, '_> {
             .values()
             .filter_map(|local| match local {
                 Some(Storage::Scalar(variable)) => Some(*variable),
-                Some(Storage::Bytes(_)) | None => None,
+                Some(Storage::Bytes(_) | Storage::Outside(_)) | None => None,
             })
             .collect();
         for variable in variables {

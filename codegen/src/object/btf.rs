@@ -154,6 +154,18 @@ impl Writer {
         self.push(name, FUNC << 24 | GLOBAL, prototype, &[])
     }
 
+    /// A callback for the elements of a map: a static function `(map, key, value, data) -> long`.
+    pub fn callback(&mut self, name: &str) -> u32 {
+        let long = self.int("long", 8, SIGNED);
+        let pointer = self.void_pointer();
+        let params: Vec<u32> = ["map", "key", "value", "data"]
+            .iter()
+            .flat_map(|param| [self.strings.add(param), pointer])
+            .collect();
+        let prototype = self.push("", FUNC_PROTO << 24 | 4, long, &params);
+        self.push(name, FUNC << 24, prototype, &[])
+    }
+
     pub fn variable(&mut self, name: &str, ty: u32) -> u32 {
         self.push(name, VAR << 24, ty, &[GLOBAL])
     }

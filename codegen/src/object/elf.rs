@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   raw_tp/task_rename …   instructions, one section for each attach point, a global symbol for each program
+//!   .text                  the callbacks of all programs
 //!   .maps                  nothing but a symbol for each map; the definitions are in BTF
 //!   .bss                   the globals
 //!   license
@@ -19,7 +20,8 @@ use rtscript_lang::provider::ProgramKind;
 
 use super::btf::{Member, Writer};
 use super::ext::{self, Section};
-use super::{MapKind, MapRef, Object, Program, RelocationKind};
+use super::{Line, MapKind, MapRef, Object, Program, RelocationKind};
+use crate::insn::{Imm64, Insn};
 
 /// `R_BPF_64_64`: the 64-bit immediate of a `ld_imm64`.
 const R_BPF_64_64: u32 = 1;
@@ -76,43 +78,87 @@ impl<'a> Elf<'a> {
     }
 
     fn program(&mut self, index: usize, program: &Program) -> Result<(), object::write::Error> {
-        let name = self.section_name(index, program);
-        let at = match self.sections.iter().position(|(known, _, _)| *known == name) {
-            Some(at) => at,
-            None => {
-                let id = self.file.add_section(Vec::new(), name.clone().into_bytes(), SectionKind::Text);
-                let section = Section {
-                    name: self.btf.string(&name),
-                    functions: Vec::new(),
-                    lines: Vec::new(),
-                    relocations: Vec::new(),
-                };
-                self.sections.push((name, id, section));
-                self.sections.len() - 1
-            }
+        // A callback calls only those before it. Loaders find it by its place in the section.
+        let mut callbacks = Vec::with_capacity(program.callbacks.len());
+        for callback in &program.callbacks {
+            let at = self.section(".text");
+            let function = self.btf.callback(&callback.name);
+            let code = (&callback.insns[..], &callback.relocations[..], &callback.lines[..]);
+            let base = self.code(at, function, code, &callbacks)?;
+            self.symbol(at, &callback.name, (base, &callback.insns), SymbolScope::Compilation);
+            callbacks.push(base as i32);
+        }
+        let at = self.section(&self.section_name(index, program));
+        let function = self.btf.function(&program.name);
+        let code = (&program.insns[..], &program.relocations[..], &program.lines[..]);
+        let base = self.code(at, function, code, &callbacks)?;
+        self.symbol(at, &program.name, (base, &program.insns), SymbolScope::Dynamic);
+        Ok(())
+    }
+
+    fn symbol(&mut self, at: usize, name: &str, (value, insns): (u64, &[Insn]), scope: SymbolScope) {
+        self.file.add_symbol(Symbol {
+            name: name.as_bytes().to_vec(),
+            value,
+            size: insns.iter().map(|insn| insn.slots() as u64 * 8).sum(),
+            kind: SymbolKind::Text,
+            scope,
+            weak: false,
+            section: SymbolSection::Section(self.sections[at].1),
+            flags: SymbolFlags::None,
+        });
+    }
+
+    /// The section of this name, by its place in `sections`.
+    fn section(&mut self, name: &str) -> usize {
+        if let Some(at) = self.sections.iter().position(|(known, _, _)| known == name) {
+            return at;
+        }
+        let id = self.file.add_section(Vec::new(), name.as_bytes().to_vec(), SectionKind::Text);
+        let section = Section {
+            name: self.btf.string(name),
+            functions: Vec::new(),
+            lines: Vec::new(),
+            relocations: Vec::new(),
         };
+        self.sections.push((name.to_owned(), id, section));
+        self.sections.len() - 1
+    }
+
+    /// Adds the code of a function to a section, and tells where it begins there.
+    fn code(
+        &mut self,
+        at: usize,
+        function: u32,
+        (insns, relocations, lines): (&[Insn], &[super::Relocation], &[Line]),
+        callbacks: &[i32],
+    ) -> Result<u64, object::write::Error> {
         let id = self.sections[at].1;
         let mut code = Vec::new();
-        let mut starts = Vec::with_capacity(program.insns.len());
-        for insn in &program.insns {
+        let mut starts = Vec::with_capacity(insns.len());
+        let mut calls = relocations.iter().filter_map(|relocation| match relocation.kind {
+            RelocationKind::Callback(index) => Some((relocation.insn, index)),
+            RelocationKind::Map(_)
+            | RelocationKind::Global(_)
+            | RelocationKind::Kfunc(_)
+            | RelocationKind::Field(..) => None,
+        });
+        let mut call = calls.next();
+        for (index, insn) in (0..).zip(insns) {
             starts.push(code.len() as u64);
+            let mut insn = *insn;
+            if let (Some((at, callback)), Insn::LdImm64 { imm, .. }) = (call, &mut insn)
+                && at == index
+            {
+                *imm = Imm64::Func(callbacks.get(callback as usize).copied().unwrap_or(0));
+                call = calls.next();
+            }
             insn.encode(&mut code);
         }
         let base = self.file.append_section_data(id, &code, 8);
-        self.file.add_symbol(Symbol {
-            name: program.name.clone().into_bytes(),
-            value: base,
-            size: code.len() as u64,
-            kind: SymbolKind::Text,
-            scope: SymbolScope::Dynamic,
-            weak: false,
-            section: SymbolSection::Section(id),
-            flags: SymbolFlags::None,
-        });
-        let function = self.btf.function(&program.name);
         self.sections[at].2.functions.push([base as u32, function]);
-        self.lines(at, base, &starts, program);
-        for relocation in &program.relocations {
+        self.lines(at, base, &starts, lines);
+        for relocation in relocations {
             let Some(offset) = starts.get(relocation.insn as usize).map(|start| base + start) else {
                 continue;
             };
@@ -121,6 +167,10 @@ impl<'a> Elf<'a> {
                     self.map_symbols.iter().find(|(known, _)| *known == map).map(|(_, symbol)| *symbol)
                 }
                 RelocationKind::Global(_) => Some(self.globals),
+                RelocationKind::Callback(_) => {
+                    let text = self.section(".text");
+                    Some(self.file.section_symbol(self.sections[text].1))
+                }
                 RelocationKind::Field(access, info) => {
                     if let Some((root, path)) = self.accesses.get(access.as_u32() as usize) {
                         let path = self.btf.string(path);
@@ -137,7 +187,7 @@ impl<'a> Elf<'a> {
                 self.file.add_relocation(id, Relocation { offset, symbol, addend: 0, flags })?;
             }
         }
-        Ok(())
+        Ok(base)
     }
 
     /// `raw_tp/task_rename`: the name says the program's type and what it is for.
@@ -161,8 +211,8 @@ impl<'a> Elf<'a> {
     }
 
     /// The lines of the script, where they change.
-    fn lines(&mut self, at: usize, base: u64, starts: &[u64], program: &Program) {
-        for line in &program.lines {
+    fn lines(&mut self, at: usize, base: u64, starts: &[u64], lines: &[Line]) {
+        for line in lines {
             let Some(source) = self.object.sources.find(line.span) else { continue };
             let Some(start) = starts.get(line.insn as usize) else { continue };
             let (number, column) = source.line_col(line.span.start);

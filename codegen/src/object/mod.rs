@@ -6,7 +6,10 @@
 mod btf;
 mod elf;
 mod ext;
+mod functions;
 mod text;
+
+pub use functions::Functions;
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 use rtscript_lang::action::{Action, ActionId};
@@ -41,6 +44,19 @@ pub struct Program {
     pub relocations: Vec<Relocation>,
     /// From which instruction on which span holds; the first begins at 0.
     pub lines: Vec<Line>,
+    /// What the kernel calls for it. Their code stands behind the program's, in this order.
+    pub callbacks: Vec<Callback>,
+}
+
+/// Code of a program that the kernel calls while the program waits for it.
+#[derive(Debug)]
+pub struct Callback {
+    /// At most 15 bytes of letters, digits and `_`.
+    pub name: String,
+    pub insns: Vec<Insn>,
+    /// As the program's.
+    pub relocations: Vec<Relocation>,
+    pub lines: Vec<Line>,
 }
 
 /// A value of an instruction that is known only when the program is loaded. `insn` is an index into
@@ -57,6 +73,8 @@ pub enum RelocationKind {
     Map(MapRef),
     /// `ld_imm64` of the address so many bytes into the globals.
     Global(u32),
+    /// `ld_imm64` of one of the program's callbacks, by its place in `Program::callbacks`.
+    Callback(u32),
     /// The BTF id of a function of the kernel.
     Kfunc(Kfunc),
     /// An immediate or an offset that depends on where a member lies. The instruction already has the value that is

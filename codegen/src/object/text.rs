@@ -3,7 +3,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{FieldInfo, Object, Program, RelocationKind};
+use super::{FieldInfo, Line, Object, Program, Relocation, RelocationKind};
+use crate::insn::Insn;
 
 impl Display for Object {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -20,11 +21,27 @@ impl Display for Object {
 impl Object {
     fn program(&self, program: &Program, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: ; {:?}", program.name, program.kind)?;
-        let mut lines = program.lines.iter().peekable();
-        let mut relocations = program.relocations.iter().peekable();
+        self.code(program, (&program.insns, &program.relocations, &program.lines), 0, f)?;
+        for (callback, start) in program.callbacks.iter().zip(program.callback_starts()) {
+            writeln!(f, "{}:", callback.name)?;
+            let code = (&callback.insns[..], &callback.relocations[..], &callback.lines[..]);
+            self.code(program, code, start as usize, f)?;
+        }
+        Ok(())
+    }
+
+    fn code(
+        &self,
+        program: &Program,
+        (insns, relocations, lines): (&[Insn], &[Relocation], &[Line]),
+        start: usize,
+        f: &mut Formatter<'_>,
+    ) -> fmt::Result {
+        let mut lines = lines.iter().peekable();
+        let mut relocations = relocations.iter().peekable();
         let mut shown = None;
-        let mut slot = 0;
-        for (index, insn) in program.insns.iter().enumerate() {
+        let mut slot = start;
+        for (index, insn) in insns.iter().enumerate() {
             while let Some(line) = lines.next_if(|line| line.insn as usize <= index) {
                 let Some(source) = self.sources.find(line.span) else { continue };
                 let (number, _) = source.line_col(line.span.start);
@@ -43,6 +60,10 @@ impl Object {
                 match relocation.kind {
                     RelocationKind::Map(map) => write!(f, "  ; map {}", self.maps[map].name)?,
                     RelocationKind::Kfunc(kfunc) => write!(f, "  ; {}", kfunc.name())?,
+                    RelocationKind::Callback(callback) => {
+                        let name = program.callbacks.get(callback as usize).map_or("?", |to| &to.name);
+                        write!(f, "  ; {name}")?;
+                    }
                     RelocationKind::Global(offset) => write!(f, "  ; globals+{offset}")?,
                     RelocationKind::Field(access, info) => {
                         let fact = match info {

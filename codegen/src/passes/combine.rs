@@ -147,6 +147,7 @@ fn simpler(function: &Function, op: &Op, accesses: &PrimaryMap<AccessId, Access>
         | Op::SlotAddr(..)
         | Op::MapRef(_)
         | Op::GlobalAddr(_)
+        | Op::CallbackRef(_)
         | Op::FieldOffset(_)
         | Op::FieldShift(..)
         | Op::ReadonlyCast(_)

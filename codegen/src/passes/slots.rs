@@ -12,7 +12,8 @@ use cranelift_entity::{PrimaryMap, SecondaryMap};
 use super::dominance::Flow;
 use crate::insn::{AluOp, Cond, Helper, Size};
 use crate::ir::{
-    Block, BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Slot, SlotData, Terminator, Value,
+    Block, BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Slot, SlotData, Terminator,
+    Value,
 };
 use crate::object::{MapDef, MapKind, MapRef};
 
@@ -35,12 +36,20 @@ pub fn place_slots(
     let Needs { ranges, written_in_loop } = needs(function);
     let used: Vec<Slot> = function.slots.keys().filter(|slot| ranges[*slot].is_some()).collect();
     let (mut small, mut large): (Vec<Slot>, Vec<Slot>) =
-        used.into_iter().partition(|slot| function.slots[*slot].size <= LARGE && !written_in_loop[*slot]);
+        used.into_iter().partition(|slot| match function.slots[*slot].place {
+            Place::Anywhere => function.slots[*slot].size <= LARGE && !written_in_loop[*slot],
+            Place::Stack => true,
+            Place::Scratch => false,
+        });
     let key = 8;
     loop {
         let room = if large.is_empty() { budget } else { budget.saturating_sub(key) };
         let (offsets, size) = pack(function, &ranges, &small);
-        if size <= room || small.is_empty() {
+        // The largest of the small ones goes, where there is one that may.
+        let goes = (0..small.len())
+            .filter(|index| function.slots[small[*index]].place != Place::Stack)
+            .max_by_key(|index| function.slots[small[*index]].size);
+        if size <= room || goes.is_none() {
             let (in_scratch, scratch_size) = pack(function, &ranges, &large);
             if scratch_size > LARGEST_SCRATCH {
                 return None;
@@ -57,8 +66,7 @@ pub fn place_slots(
             frame[key_slot] = size + key;
             return Some((frame, size + key));
         }
-        // The largest of the small ones goes.
-        if let Some(index) = (0..small.len()).max_by_key(|index| function.slots[small[*index]].size) {
+        if let Some(index) = goes {
             large.push(small.remove(index));
         }
     }
@@ -134,6 +142,7 @@ fn needs(function: &Function) -> Needs {
                 | Op::SlotAddr(..)
                 | Op::MapRef(_)
                 | Op::GlobalAddr(_)
+                | Op::CallbackRef(_)
                 | Op::FieldOffset(_)
                 | Op::FieldShift(..)
                 | Op::ReadonlyCast(_)
@@ -171,6 +180,12 @@ fn needs(function: &Function) -> Needs {
                     changed = true;
                 }
             }
+        }
+    }
+    for (slot, data) in &function.slots {
+        // Its address lies in memory, from where a callback takes it.
+        if data.place == Place::Scratch && ranges[slot].is_some() {
+            ranges[slot] = Some((0, u32::MAX));
         }
     }
     let mut written_in_loop = SecondaryMap::new();
@@ -238,7 +253,7 @@ fn add_scratch(
         value_size: size.next_multiple_of(8),
         max_entries: 1,
     });
-    let key = function.slots.push(SlotData { size: 8, align: 8 });
+    let key = function.slots.push(SlotData { size: 8, align: 8, place: Place::Stack });
     let (block, index) = place_of_lookup(function, offsets);
     let span =
         function.blocks[block].insts.get(index).map_or(function.span, |inst| function.insts[*inst].span);

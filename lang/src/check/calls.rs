@@ -9,7 +9,7 @@ use super::numbers::{cast, constant};
 use super::{Checker, settings};
 use crate::aggregate::Aggregate;
 use crate::builtins::{self, BUILTINS, Builtin, Constant, Means, Summary, Value};
-use crate::typed::{Expr, ExprKind, Intrinsic};
+use crate::typed::{Expr, ExprKind, Intrinsic, MapId};
 use crate::types::{Clock, Int, Space, Stack, StackMode, Type};
 
 /// Frames of a stack, where the script does not say how many.
@@ -337,9 +337,12 @@ impl Checker<'_> {
     }
 
     fn len(&mut self, row: &'static Builtin, of: &ast::Expr, span: Span) -> Option<Expr> {
-        if matches!(of.kind, ast::ExprKind::Map { key: None, .. }) {
-            self.not_yet("`len` of a map", span);
-            return None;
+        if let ast::ExprKind::Map { name, key: None } = &of.kind {
+            let map = self.map(name, of.span);
+            let facts = &self.entities.maps[map];
+            if facts.keyed.is_some() || !matches!(self.entities.ty(facts.value), Some(Type::Stack(_))) {
+                return self.map_len(map, of.span, span);
+            }
         }
         let value = self.expr(of)?;
         match value.ty {
@@ -348,6 +351,22 @@ impl Checker<'_> {
             }
             _ => self.wrong_type(&error::argument_of(row.name), "a map or a stack", &value),
         }
+    }
+
+    /// `len(@m)`: the number of elements.
+    fn map_len(&mut self, map: MapId, of: Span, span: Span) -> Option<Expr> {
+        self.missing_value(map, of);
+        let facts = &self.entities.maps[map];
+        if facts.scalar.is_some() && facts.keyed.is_none() && !self.quiet {
+            let name = facts.name.clone();
+            self.error(Fact::WrongKindOfMap { name, keyed: false, at: of, help: None });
+            return None;
+        }
+        if !self.kernel.features().for_each {
+            self.error(Fact::OldKernel { what: "`len` of a map", since: "5.13", at: span });
+            return None;
+        }
+        Some(Expr { kind: ExprKind::Len(map), ty: Type::U64, span })
     }
 
     fn in_space(&mut self, row: &'static Builtin, arg: &ast::Expr, space: Space, span: Span) -> Option<Expr> {

@@ -128,20 +128,29 @@ impl Checker<'_> {
         let Type::Aggregate(aggregate) = ty else {
             return Some(Expr { kind: ExprKind::Map(element), ty, span });
         };
+        let ty = self.merged_type(aggregate, name, span)?;
+        Some(Expr { kind: ExprKind::Merged(element), ty, span })
+    }
+
+    /// The type of the number that a summary is over all CPUs; an error where it is none.
+    pub(super) fn merged_type(&mut self, aggregate: Aggregate, name: &str, at: Span) -> Option<Type> {
         let signed = match aggregate {
             Aggregate::Count => false,
             Aggregate::Sum { signed }
             | Aggregate::Min { signed }
             | Aggregate::Max { signed }
-            | Aggregate::Avg { signed }
-            | Aggregate::Stats { signed } => signed,
-            Aggregate::Hist { .. } | Aggregate::Lhist { .. } => {
+            | Aggregate::Avg { signed } => signed,
+            Aggregate::Stats { .. } | Aggregate::Hist { .. } | Aggregate::Lhist { .. } => {
                 let summary = aggregate.name();
-                self.error(Fact::NotReadable { name: name.to_string(), summary, at: span });
+                self.error(Fact::NotReadable { name: name.to_string(), summary, at });
                 return None;
             }
         };
-        Some(Expr { kind: ExprKind::Merged(element), ty: Type::Int(Int { size: 8, signed }), span })
+        if !self.kernel.features().percpu_lookup {
+            self.error(Fact::OldKernel { what: "reading a summary in the script", since: "5.19", at });
+            return None;
+        }
+        Some(Type::Int(Int { size: 8, signed }))
     }
 
     /// Reports a map that nothing is stored in.

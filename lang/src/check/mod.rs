@@ -20,6 +20,7 @@ mod actions;
 mod attach;
 mod blocks;
 mod calls;
+mod each;
 mod error;
 mod expressions;
 mod fields;
@@ -140,6 +141,7 @@ impl Checker<'_> {
                     name: local.name.clone(),
                     ty: self.entities.ty(local.entity).unwrap_or(Type::I64),
                     span: local.span,
+                    within: local.within,
                 })
                 .collect();
             probes.push(typed::Probe {

@@ -79,6 +79,8 @@ pub(super) struct Local {
     pub name: String,
     pub span: Span,
     pub entity: EntityId,
+    /// The variable of the innermost loop over a map that it is declared in.
+    pub within: Option<LocalId>,
 }
 
 /// Where the walk stands.
@@ -92,6 +94,8 @@ pub(super) struct Walk {
     pub declared: usize,
     /// Loops around the place.
     pub loops: u32,
+    /// The variables of the loops over maps around the place, innermost last.
+    pub each: Vec<LocalId>,
     /// Expressions and statements around the place.
     pub depth: u32,
     contributions: BTreeMap<EntityId, Part>,
@@ -308,7 +312,13 @@ impl<'a> Checker<'a> {
             && self.instances[index].locals.len() < self.walk.declared
         {
             let entity = self.entities.add(error::variable(&name.name));
-            self.instances[index].locals.push(Local { name: name.name.clone(), span: name.span, entity });
+            let within = self.walk.each.last().copied();
+            self.instances[index].locals.push(Local {
+                name: name.name.clone(),
+                span: name.span,
+                entity,
+                within,
+            });
         }
         if let Some(scope) = self.walk.scopes.last_mut() {
             scope.push((name.name.clone(), local));

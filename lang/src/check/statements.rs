@@ -68,7 +68,10 @@ impl Checker<'_> {
             Ast::Expr(value) => return self.effect(value, span),
             Ast::If(inner) => self.branch(inner)?,
             Ast::Block(block) => StmtKind::Block(self.block(block)),
-            Ast::For { name, over, body } => self.range(name, over, body, span)?,
+            Ast::For { name, over: ForOver::Range { start, end }, body } => {
+                self.range(name, start, end, body)?
+            }
+            Ast::For { name, over: ForOver::Each(of), body } => self.each(name, of, body)?,
             Ast::While { condition, body } => {
                 let condition = self.expr(condition).and_then(|condition| self.truth(condition));
                 let body = self.in_loop(body);
@@ -112,7 +115,7 @@ impl Checker<'_> {
         Some(())
     }
 
-    fn in_loop(&mut self, body: &ast::Block) -> Block {
+    pub(super) fn in_loop(&mut self, body: &ast::Block) -> Block {
         self.walk.loops += 1;
         let body = self.block(body);
         self.walk.loops -= 1;
@@ -129,17 +132,11 @@ impl Checker<'_> {
     fn range(
         &mut self,
         name: &ast::Ident,
-        over: &ForOver,
+        start: &ast::Expr,
+        end: &ast::Expr,
         body: &ast::Block,
-        span: Span,
     ) -> Option<StmtKind> {
-        let (start, end) = match over {
-            ForOver::Range { start, end } => (self.expr(start), self.expr(end)),
-            ForOver::Each(_) => {
-                self.not_yet("`for` over the elements of a map", span);
-                return None;
-            }
-        };
+        let (start, end) = (self.expr(start), self.expr(end));
         self.walk.scopes.push(Vec::new());
         let local = self.declare(name);
         if let Some(entity) = self.local_entity(local) {
@@ -433,6 +430,7 @@ fn ends(kind: &StmtKind) -> bool {
         | StmtKind::If(..)
         | StmtKind::While(..)
         | StmtKind::Range { .. }
+        | StmtKind::Each { .. }
         | StmtKind::Unroll(..)
         | StmtKind::Emit(..)
         | StmtKind::Join(..)

@@ -27,7 +27,13 @@ impl FixtureKernel {
             btf: vec![btf],
             formats: Vec::new(),
             symbols: Vec::new(),
-            features: Features { rdonly_cast, may_goto: true, isa_v4: true },
+            features: Features {
+                rdonly_cast,
+                may_goto: true,
+                isa_v4: true,
+                for_each: true,
+                percpu_lookup: true,
+            },
         })
     }
 

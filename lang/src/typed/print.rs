@@ -105,6 +105,11 @@ impl Printer<'_, '_> {
                 self.line(&format!("for ${name} in {from}..{to} {{"))?;
                 return self.inner(body);
             }
+            StmtKind::Each { map, local, body } => {
+                let (name, of) = (self.local(*local), &self.program.maps[*map].name);
+                self.line(&format!("for ${name} in @{of} {{"))?;
+                return self.inner(body);
+            }
             StmtKind::Unroll(count, body) => {
                 self.line(&format!("unroll {count} {{"))?;
                 return self.inner(body);

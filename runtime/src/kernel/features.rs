@@ -21,11 +21,13 @@ pub fn find(kernel: &dyn Kernel) -> Features {
     let version = version();
     // Where the release has it, types are not looked at before a program needs the function's id.
     let has_types = || Path::new("/sys/kernel/btf/vmlinux").exists();
-    let in_btf = || kernel.btf().is_ok_and(|btf| btf.find("bpf_rdonly_cast", Kind::Func).is_some());
+    let in_btf = |name| kernel.btf().is_ok_and(|btf| btf.find(name, Kind::Func).is_some());
     Features {
-        rdonly_cast: version >= (6, 2) && has_types() || in_btf(),
+        rdonly_cast: version >= (6, 2) && has_types() || in_btf("bpf_rdonly_cast"),
         may_goto: version >= (6, 9) || loads(MAY_GOTO),
         isa_v4: version >= (6, 6) || loads(SIGN_EXTEND),
+        for_each: version >= (5, 13) || in_btf("bpf_for_each_map_elem"),
+        percpu_lookup: version >= (5, 19) || in_btf("bpf_map_lookup_percpu_elem"),
     }
 }
 

@@ -490,6 +490,36 @@ pub enum Fact {
         at: Span,
     },
 
+    /// A loop over something that has no elements.
+    #[error("this has no elements to loop over")]
+    #[diagnostic(
+        code("rt::not-iterable"),
+        help(
+            "a loop goes over a map with keys, `for ($kv : @map) {{ … }}`, or over a range, `for ($i : 0..10) {{ … }}`"
+        )
+    )]
+    NotIterable {
+        #[label("{}", if *.scalar { "this map has no keys" } else { "neither a map nor a range" })]
+        at: Span,
+        scalar: bool,
+    },
+    /// Too many callbacks would be running at once.
+    #[error("loops over maps are nested too deep")]
+    #[diagnostic(code("rt::too-deep"), help("at most {limit} may run within each other"))]
+    LoopsTooDeep {
+        #[label("this one is too deep")]
+        at: Span,
+        limit: usize,
+    },
+    #[error("{what} needs Linux {since} or later")]
+    #[diagnostic(code("rt::old-kernel"))]
+    OldKernel {
+        what: &'static str,
+        since: &'static str,
+        #[label("this kernel cannot do that")]
+        at: Span,
+    },
+
     // Statements.
     #[error("this cannot be assigned to")]
     #[diagnostic(code("rt::not-assignable"))]

@@ -1,0 +1,97 @@
+//! Which variables code reads and assigns.
+
+use super::{Block, Expr, ExprKind, LocalId, StepPlace, Stmt, StmtKind};
+
+/// A place where a variable stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mention {
+    Reads(LocalId),
+    /// An element of the tuple in it is read, by its number.
+    ReadsPart(LocalId, u32),
+    Assigns(LocalId),
+}
+
+/// Calls `f` for every variable that stands in the block, and in blocks within it.
+pub fn mentions(block: &Block, f: &mut impl FnMut(Mention)) {
+    for stmt in block {
+        in_stmt(stmt, f);
+    }
+}
+
+fn in_stmt(stmt: &Stmt, f: &mut impl FnMut(Mention)) {
+    match &stmt.kind {
+        StmtKind::Expr(value) | StmtKind::Discard(value) | StmtKind::Join(_, value) => in_expr(value, f),
+        StmtKind::SetLocal(local, value) => {
+            in_expr(value, f);
+            f(Mention::Assigns(*local));
+        }
+        StmtKind::SetMap(element, value) | StmtKind::UpdateMap(element, _, value) => {
+            element.key.iter().for_each(|key| in_expr(key, f));
+            in_expr(value, f);
+        }
+        StmtKind::Aggregate(element, _, value) => {
+            element.key.iter().for_each(|key| in_expr(key, f));
+            value.iter().for_each(|value| in_expr(value, f));
+        }
+        StmtKind::If(condition, then, otherwise) => {
+            in_expr(condition, f);
+            mentions(then, f);
+            mentions(otherwise, f);
+        }
+        StmtKind::While(condition, body) => {
+            in_expr(condition, f);
+            mentions(body, f);
+        }
+        StmtKind::Range { local, from, to, body } => {
+            in_expr(from, f);
+            in_expr(to, f);
+            f(Mention::Assigns(*local));
+            mentions(body, f);
+        }
+        StmtKind::Each { body, .. } | StmtKind::Unroll(_, body) | StmtKind::Block(body) => mentions(body, f),
+        StmtKind::Return(value) | StmtKind::Exit(_, value) => {
+            value.iter().for_each(|value| in_expr(value, f));
+        }
+        StmtKind::Emit(_, args) => args.iter().for_each(|arg| in_expr(arg, f)),
+        StmtKind::Break | StmtKind::Continue => {}
+    }
+}
+
+fn in_expr(expr: &Expr, f: &mut impl FnMut(Mention)) {
+    match &expr.kind {
+        ExprKind::Local(local) => f(Mention::Reads(*local)),
+        ExprKind::TupleField(of, index) => {
+            if let ExprKind::Local(local) = of.kind {
+                return f(Mention::ReadsPart(local, *index));
+            }
+        }
+        ExprKind::Step { place: StepPlace::Local(local), .. } => f(Mention::Assigns(*local)),
+        ExprKind::Block(block, _) => mentions(block, f),
+        ExprKind::Int(_)
+        | ExprKind::String(_)
+        | ExprKind::Map(_)
+        | ExprKind::Merged(_)
+        | ExprKind::HasKey(_)
+        | ExprKind::Delete(_)
+        | ExprKind::Len(_)
+        | ExprKind::Arg(_)
+        | ExprKind::Word(_)
+        | ExprKind::Retval
+        | ExprKind::Unary(..)
+        | ExprKind::Binary(..)
+        | ExprKind::Compare(..)
+        | ExprKind::Equal(..)
+        | ExprKind::EqualPrefix(..)
+        | ExprKind::And(..)
+        | ExprKind::Or(..)
+        | ExprKind::Select(..)
+        | ExprKind::Cast(_)
+        | ExprKind::Step { place: StepPlace::Map(_), .. }
+        | ExprKind::Field(..)
+        | ExprKind::Index(..)
+        | ExprKind::Deref(_)
+        | ExprKind::Tuple(_)
+        | ExprKind::Call(..) => {}
+    }
+    expr.children().into_iter().for_each(|child| in_expr(child, f));
+}
