@@ -165,6 +165,8 @@ pub enum ExprKind {
     /// The merged value of an aggregate over all CPUs, as a number.
     Merged(Element),
     HasKey(Element),
+    /// Whether the element is there; the variable then gets its value, and stays as it is otherwise.
+    Find(Element, LocalId),
     /// Removes the element, and says whether it was there.
     Delete(Element),
     /// The number of elements.
@@ -227,6 +229,7 @@ impl Expr {
             ExprKind::Map(element)
             | ExprKind::Merged(element)
             | ExprKind::HasKey(element)
+            | ExprKind::Find(element, _)
             | ExprKind::Delete(element)
             | ExprKind::Step { place: StepPlace::Map(element), .. } => {
                 element.key.as_deref().into_iter().collect()
@@ -256,8 +259,10 @@ impl Expr {
 
     /// Whether evaluating it changes anything.
     pub fn has_effect(&self) -> bool {
-        matches!(self.kind, ExprKind::Step { .. } | ExprKind::Delete(_) | ExprKind::Block(..))
-            || self.children().into_iter().any(Expr::has_effect)
+        matches!(
+            self.kind,
+            ExprKind::Step { .. } | ExprKind::Delete(_) | ExprKind::Find(..) | ExprKind::Block(..)
+        ) || self.children().into_iter().any(Expr::has_effect)
     }
 }
 

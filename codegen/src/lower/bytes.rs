@@ -78,6 +78,7 @@ impl Lowering<'_, '_> {
             ExprKind::Int(_)
             | ExprKind::Merged(_)
             | ExprKind::HasKey(_)
+            | ExprKind::Find(..)
             | ExprKind::Delete(_)
             | ExprKind::Len(_)
             | ExprKind::Word(_)

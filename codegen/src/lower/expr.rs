@@ -32,6 +32,7 @@ impl Lowering<'_, '_> {
             ExprKind::Map(element) => self.map_scalar(element, &expr.ty),
             ExprKind::Merged(element) => self.merged(element, expr.span),
             ExprKind::HasKey(element) => self.has_key(element),
+            ExprKind::Find(element, local) => self.find(element, *local, expr.span),
             ExprKind::Delete(element) => self.delete(element, expr.span),
             ExprKind::Len(map) => self.map_len(*map),
             ExprKind::Arg(index) => {
@@ -400,6 +401,7 @@ impl Lowering<'_, '_> {
             | ExprKind::Map(_)
             | ExprKind::Merged(_)
             | ExprKind::HasKey(_)
+            | ExprKind::Find(..)
             | ExprKind::Delete(_)
             | ExprKind::Len(_)
             | ExprKind::Word(_)

@@ -2,11 +2,11 @@
 
 use rtscript_lang::record::presence_offset;
 use rtscript_lang::syntax::source::Span;
-use rtscript_lang::typed::{BinaryOp, Element, Expr, MapId};
+use rtscript_lang::typed::{BinaryOp, Element, Expr, LocalId, MapId};
 use rtscript_lang::types::Type;
 
-use super::Lowering;
 use super::memory::{Address, size_of};
+use super::{Lowering, Storage};
 use crate::insn::{AluOp, AtomicOp, Cond, Helper, Size};
 use crate::ir::{Op, Operand, Value};
 use crate::object::SiteKind;
@@ -179,6 +179,45 @@ impl Lowering<'_, '_> {
                 let value =
                     if presence { this.b.load(Size::D, false, pointer, offset) } else { this.b.iconst(1) };
                 this.b.set(result, value);
+            },
+            |this| {
+                let zero = this.b.iconst(0);
+                this.b.set(result, zero);
+            },
+        );
+        self.b.get(result)
+    }
+
+    /// Copies the value of an element that is there into a variable, and says whether it is.
+    pub(super) fn find(&mut self, element: &Element, local: LocalId, span: Span) -> Value {
+        let key = self.key(element);
+        let stored = &self.program.maps[element.map].value;
+        let ty = &self.probe.locals[local].ty;
+        let storage = self.locals[local];
+        let result = self.b.variable();
+        self.with_found(
+            key,
+            |this, pointer| {
+                let one = this.b.iconst(1);
+                this.b.set(result, one);
+                match storage {
+                    Some(Storage::Scalar(variable)) => {
+                        let value = match stored {
+                            Type::Aggregate(_) => this.merged_at(key, span),
+                            _ => this.read(&Address::own(pointer, 0), stored, span),
+                        };
+                        let int = this.int_of(ty);
+                        let value = this.b.extend(value, size_of(u32::from(int.size)), int.signed);
+                        this.b.set(variable, value);
+                    }
+                    Some(storage) => {
+                        let to = this.bytes_address(storage);
+                        let size = this.structs().layout(stored).size;
+                        let room = this.structs().layout(ty).size;
+                        this.copy(&Address::own(pointer, 0), &to, size.min(room), room, span);
+                    }
+                    None => {}
+                }
             },
             |this| {
                 let zero = this.b.iconst(0);

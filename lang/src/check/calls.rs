@@ -9,7 +9,7 @@ use super::numbers::{cast, constant};
 use super::{Checker, settings};
 use crate::aggregate::Aggregate;
 use crate::builtins::{self, BUILTINS, Builtin, Constant, Means, Summary, Value};
-use crate::typed::{Expr, ExprKind, Intrinsic, MapId};
+use crate::typed::{Expr, ExprKind, Intrinsic, MapId, Stmt, StmtKind};
 use crate::types::{Clock, Int, Space, Stack, StackMode, Type};
 
 /// Frames of a stack, where the script does not say how many.
@@ -207,6 +207,7 @@ impl Checker<'_> {
                 let element = self.element_by_key(&args[0], &args[1])?;
                 Some(Expr { kind: ExprKind::HasKey(element), ty: Type::Bool, span })
             }
+            Value::Find => self.find(row, args, span),
             Value::Delete => self.delete(row, args, span),
             Value::Len => self.len(row, &args[0], span),
             Value::KernelPointer => self.in_space(row, &args[0], Space::Kernel, span),
@@ -302,6 +303,47 @@ impl Checker<'_> {
             None => (Intrinsic::Ntop, vec![address]),
         };
         Some(Expr { kind: ExprKind::Call(intrinsic, args), ty: Type::Inet, span })
+    }
+
+    /// `find(@m, key, $v)`
+    fn find(&mut self, row: &'static Builtin, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let map = self.whole_map(&args[0], row)?;
+        let element = self.element_by_key(&args[0], &args[1]);
+        let ast::ExprKind::Variable(name) = &args[2].kind else {
+            self.error(Fact::NotAVariable { signature: row.signature(), at: args[2].span });
+            return None;
+        };
+        let facts = &self.entities.maps[map];
+        let value = match self.entities.ty(facts.value) {
+            Some(Type::Aggregate(aggregate)) => {
+                let name = facts.name.clone();
+                Some(self.merged_type(aggregate, &name, args[0].span)?)
+            }
+            value => value,
+        };
+        let local = match self.local(name) {
+            Some(local) => local,
+            None => self.declare(&ast::Ident { name: name.clone(), span: args[2].span }),
+        };
+        // A value that is no scalar is found as what it is, and then converted to the variable's type.
+        let found = self.declare(&ast::Ident { name: String::new(), span: args[2].span });
+        let (ty, at) = (value?, args[2].span);
+        if ty.is_scalar() {
+            let shape = super::shape::Shape::of_type(&ty);
+            if !self.flow(self.local_entity(local)?, Some(shape), at) {
+                return None;
+            }
+            return Some(Expr { kind: ExprKind::Find(element?, local), ty: Type::Bool, span });
+        }
+        self.flow(self.local_entity(found)?, Some(super::shape::Shape::of_type(&ty)), at);
+        let value = Expr { kind: ExprKind::Local(found), ty, span: at };
+        let value = self.store(self.local_entity(local)?, Some(value), "a variable", at)?;
+        let set = Stmt { kind: StmtKind::SetLocal(local, value), span: at };
+        let truth = |value| Box::new(constant(value, Type::Bool, span));
+        let then = Expr { kind: ExprKind::Block(vec![set], truth(1)), ty: Type::Bool, span };
+        let found = Expr { kind: ExprKind::Find(element?, found), ty: Type::Bool, span };
+        let kind = ExprKind::Select(Box::new(found), Box::new(then), truth(0));
+        Some(Expr { kind, ty: Type::Bool, span })
     }
 
     /// `delete(@m, key)`, and the old forms `delete(@m[key])` and `delete(@scalar)`.

@@ -30,7 +30,7 @@ impl Checker<'_> {
             let ast::Item::MapDecl(decl) = item else { continue };
             let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == decl.kind.name) else {
                 let help = nearest(&decl.kind.name, KINDS.iter().map(|(name, _)| *name));
-                self.error(Fact::UnknownType { name: decl.kind.name.clone(), at: decl.kind.span, help });
+                self.error(Fact::UnknownMapKind { name: decl.kind.name.clone(), at: decl.kind.span, help });
                 continue;
             };
             let [entries] = &decl.args[..] else {
@@ -43,6 +43,12 @@ impl Checker<'_> {
                 self.constant_in(&entries, "the number of entries", "a number, at least 1", 1..=most);
             let map = self.map(&decl.name.name, decl.name.span);
             let facts = &mut self.entities.maps[map];
+            if let Some(first) = facts.declared {
+                let name = decl.name.name.clone();
+                self.error(Fact::MapTwice { name, at: decl.span, first });
+                continue;
+            }
+            facts.declared = Some(decl.span);
             facts.kind = *kind;
             facts.max_entries = entries.map(|entries| entries as u32);
         }
@@ -185,6 +191,10 @@ impl Checker<'_> {
             let name = facts.name.clone();
             if let (Some(keyed), Some(scalar)) = (facts.keyed, facts.scalar) {
                 self.error(Fact::KeyConflict { name: name.clone(), keyed, scalar });
+            }
+            let facts = &self.entities.maps[id];
+            if let (Some(declared), Some(scalar), None) = (facts.declared, facts.scalar, facts.keyed) {
+                self.error(Fact::DeclaredWithKeys { name: name.clone(), scalar, declared });
             }
             let facts = &self.entities.maps[id];
             let key = facts.keyed.map(|at| (self.entities.ty(facts.key), at));

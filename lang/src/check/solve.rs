@@ -67,6 +67,8 @@ pub(super) struct MapFacts {
     /// Where it is used with a key, and where without one.
     pub keyed: Option<Span>,
     pub scalar: Option<Span>,
+    /// `let @m = kind(entries)`
+    pub declared: Option<Span>,
     pub kind: MapKind,
     pub max_entries: Option<u32>,
     /// The bodies that use it.
@@ -340,6 +342,7 @@ impl<'a> Checker<'a> {
                     value,
                     keyed: None,
                     scalar: None,
+                    declared: None,
                     kind: MapKind::Hash,
                     max_entries: None,
                     users: BTreeSet::new(),

@@ -66,6 +66,7 @@ fn in_expr(expr: &Expr, f: &mut impl FnMut(Mention)) {
             }
         }
         ExprKind::Step { place: StepPlace::Local(local), .. } => f(Mention::Assigns(*local)),
+        ExprKind::Find(_, local) => f(Mention::Assigns(*local)),
         ExprKind::Block(block, _) => mentions(block, f),
         ExprKind::Int(_)
         | ExprKind::String(_)

@@ -161,6 +161,9 @@ impl Printer<'_, '_> {
             ExprKind::Map(element) => self.element(element),
             ExprKind::Merged(element) => format!("merged({})", self.element(element)),
             ExprKind::HasKey(element) => format!("has({})", self.element(element)),
+            ExprKind::Find(element, local) => {
+                format!("find({}, ${})", self.element(element), self.local(*local))
+            }
             ExprKind::Delete(element) => format!("delete({})", self.element(element)),
             ExprKind::Len(map) => format!("len(@{})", self.program.maps[*map].name),
             ExprKind::Arg(index) => {

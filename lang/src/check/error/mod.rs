@@ -490,6 +490,42 @@ pub enum Fact {
         at: Span,
     },
 
+    #[error("there is no kind of map `{name}`")]
+    #[diagnostic(code("rt::unknown-map-kind"))]
+    UnknownMapKind {
+        name: String,
+        #[label("one of hash, lruhash, percpuhash, percpulruhash")]
+        at: Span,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    #[error("`@{name}` is declared twice")]
+    #[diagnostic(code("rt::map-twice"))]
+    MapTwice {
+        name: String,
+        #[label("again")]
+        at: Span,
+        #[label("first here")]
+        first: Span,
+    },
+    /// A declared map is one with keys.
+    #[error("`@{name}` is declared as a map with keys, and used without one")]
+    #[diagnostic(code("rt::declared-with-keys"), help("a map of one value needs no declaration"))]
+    DeclaredWithKeys {
+        name: String,
+        #[label("without a key here")]
+        scalar: Span,
+        #[label("declared here")]
+        declared: Span,
+    },
+    /// Something else where a variable is to be filled in.
+    #[error("this is to get the value that was found, and must be a variable")]
+    #[diagnostic(code("rt::not-a-variable"), help("it is `{signature}`"))]
+    NotAVariable {
+        signature: String,
+        #[label("this is not a variable")]
+        at: Span,
+    },
     /// A loop over something that has no elements.
     #[error("this has no elements to loop over")]
     #[diagnostic(
