@@ -33,6 +33,8 @@ pub enum Means {
     Action(Act),
     /// `@ = count()` and its kin.
     Summary(Summary),
+    /// A macro of the library: the stage `expand` replaces its calls.
+    Library,
     /// Planned.
     Later,
 }
@@ -180,6 +182,17 @@ const fn later(name: &'static str, doc: &'static str) -> Builtin {
     Builtin { name, params: "", arity: (0, MANY), result: "", means: Means::Later, doc }
 }
 
+/// The forms of a macro stand in the library's own text.
+const fn library(
+    name: &'static str,
+    params: &'static str,
+    arity: (usize, usize),
+    result: &'static str,
+    doc: &'static str,
+) -> Builtin {
+    Builtin { name, params, arity, result, means: Means::Library, doc }
+}
+
 const MANY: usize = usize::MAX;
 
 /// All of them, by topic.
@@ -254,15 +267,21 @@ pub static BUILTINS: &[Builtin] = &[
     function("join", "argv[, separator]", (1, 2), "", Means::Action(Act::Join), "Prints an array of strings in one line."),
     function("exit", "[code]", (0, 1), "", Means::Action(Act::Exit), "Ends tracing."),
 
+    // Macros of the library.
+    library("ppid", "[task]", (0, 1), "uint32", "The parent's process id."),
+    library("pcomm", "[task]", (0, 1), "string", "The parent's name."),
+    library("leader_tid", "[task]", (0, 1), "uint32", "The thread id of the thread group's leader."),
+    library("leader_comm", "[task]", (0, 1), "string", "The name of the thread group's leader."),
+    library("is_err", "pointer", (1, 1), "bool", "Whether a pointer of the kernel is an error number."),
+    library("container_of", "pointer, type, member", (3, 3), "pointer", "The structure that a member belongs to."),
+    library("ntohs", "number", (1, 1), "uint16", "A 16-bit number of the network in the CPU's order."),
+    library("ntohl", "number", (1, 1), "uint32", "A 32-bit number of the network in the CPU's order."),
+
     // Planned.
     later("ctx", "The program's raw context."),
     later("func", "The function that is probed."),
     later("config", "The settings, as a record."),
     later("usermode", "Whether the CPU was in user mode."),
-    later("ppid", "The parent's process id."),
-    later("pcomm", "The parent's name."),
-    later("leader_tid", "The thread id of the group's leader."),
-    later("leader_comm", "The name of the group's leader."),
     later("errorf", "Prints an error with its place in the script."),
     later("warnf", "Prints a warning with its place in the script."),
     later("debugf", "Prints to the kernel's trace pipe."),
@@ -293,8 +312,6 @@ pub static BUILTINS: &[Builtin] = &[
     later("signal_name", "The name of a signal."),
     later("syscall_name", "The name of a system call."),
     later("memcmp", "Compares bytes."),
-    later("container_of", "The structure that a member belongs to."),
-    later("is_err", "Whether a pointer is an error number."),
     later("is_ptr", "Whether a type is a pointer."),
     later("is_str", "Whether a type is a string."),
     later("is_array", "Whether a type is an array."),
@@ -308,8 +325,6 @@ pub static BUILTINS: &[Builtin] = &[
     later("tseries", "A series of values over time."),
     later("default_str_length", "The capacity of strings of unknown length."),
     later("assert_str", "Fails to compile if it is no string."),
-    later("ntohs", "A 16-bit number in network order."),
-    later("ntohl", "A 32-bit number in network order."),
 ];
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod check;
 pub mod config;
 mod constants;
 pub mod defines;
+pub mod expand;
 pub mod from_btf;
 pub mod kernel;
 pub mod provider;

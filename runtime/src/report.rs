@@ -9,6 +9,7 @@ use std::io::{self, Write};
 
 use miette::{Diagnostic, Report, Severity};
 use rtscript_codegen::object::SiteKind;
+use rtscript_lang::expand::Called;
 use rtscript_lang::kernel::KernelError;
 use rtscript_lang::provider::AttachError;
 use rtscript_lang::syntax::source::{Sources, Span};
@@ -43,13 +44,13 @@ impl Failure {
 
     /// Everything that is wrong with a script.
     pub fn wrong<E: Diagnostic + Send + Sync + 'static>(errors: Vec<E>, sources: &Sources) -> Failure {
-        let report = |error| Problem::Report(Report::new(error).with_source_code(sources.clone()));
+        let report = |error| Problem::Report(at_calls(error, sources));
         Failure { code: WRONG, problems: errors.into_iter().map(report).collect() }
     }
 
     /// The kernel does not take what was compiled.
     pub fn refused<E: Diagnostic + Send + Sync + 'static>(error: E, sources: &Sources) -> Failure {
-        let report = Report::new(error).with_source_code(sources.clone());
+        let report = at_calls(error, sources);
         Failure { code: REFUSED, problems: vec![Problem::Report(report)] }
     }
 
@@ -78,7 +79,12 @@ pub fn say(message: fmt::Arguments<'_>) {
 
 /// A warning that has a place in the script.
 pub fn warn<W: Diagnostic + Send + Sync + 'static>(warning: W, sources: &Sources) {
-    say(format_args!("{:?}", Report::new(warning).with_source_code(sources.clone())));
+    say(format_args!("{:?}", at_calls(warning, sources)));
+}
+
+/// A report that also shows the calls of macros that led to it.
+fn at_calls<E: Diagnostic + Send + Sync + 'static>(error: E, sources: &Sources) -> Report {
+    Report::new(Called::new(error, sources)).with_source_code(sources.clone())
 }
 
 /// An attach point that the kernel does not let us attach to.

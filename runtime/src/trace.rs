@@ -9,6 +9,7 @@ use rtscript_codegen::lower::lower;
 use rtscript_codegen::object::{Manifest, Object};
 use rtscript_codegen::target::Target;
 use rtscript_lang::check::{self, Checked, check};
+use rtscript_lang::expand::expand;
 use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::Provider;
 use rtscript_lang::syntax::ast;
@@ -30,7 +31,7 @@ use crate::symbols::{Interest, UserSymbols};
 /// Compiles a script for this kernel, attaches it, and runs it until it exits. Returns the exit code.
 pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Result<u8, Failure> {
     check_privileges().map_err(|missing| Failure::line(missing.to_string()))?;
-    let (script, sources) = parsed(script, kernel, line)?;
+    let (script, sources) = expanded(script, kernel, line)?;
     let child = line.command.as_deref().map(start).transpose()?;
     let checked = checked(&script, kernel, line, child.as_ref().map(Child::pid), &sources)?;
     let target = Target::running(kernel.features(), line.report_failures);
@@ -52,10 +53,10 @@ pub fn emit(
     kernel: &RunningKernel,
     line: &CommandLine,
 ) -> Result<u8, Failure> {
-    let (script, sources) = parsed(script, kernel, line)?;
     if stage == Stage::Ast {
-        return save(script.to_string().as_bytes(), line);
+        return save(parsed(script, kernel, line)?.0.to_string().as_bytes(), line);
     }
+    let (script, sources) = expanded(script, kernel, line)?;
     let checked = checked(&script, kernel, line, None, &sources)?;
     if stage == Stage::Types {
         return save(checked.program.to_string().as_bytes(), line);
@@ -84,7 +85,7 @@ pub fn emit(
 
 /// Lists what a script attaches to.
 pub fn list(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Result<u8, Failure> {
-    let (script, sources) = parsed(script, kernel, line)?;
+    let (script, sources) = expanded(script, kernel, line)?;
     let checked = checked(&script, kernel, line, None, &sources)?;
     let targets = checked.program.probes.iter().flat_map(|probe| &probe.targets);
     crate::to_stdout(|out| list_targets(targets, kernel, line.verbose, out)).map(|()| 0)
@@ -102,6 +103,19 @@ fn parsed(
     let mut tree = parse(&source).map_err(|errors| Failure::wrong(errors, &sources))?;
     include(&mut tree, script, kernel, line, &mut sources)?;
     Ok((tree, sources))
+}
+
+/// Reads, parses, and replaces all calls of macros.
+fn expanded(
+    script: &Script,
+    kernel: &RunningKernel,
+    line: &CommandLine,
+) -> Result<(ast::Script, Sources), Failure> {
+    let (script, mut sources) = parsed(script, kernel, line)?;
+    match expand(script, &mut sources) {
+        Ok(script) => Ok((script, sources)),
+        Err(errors) => Err(Failure::wrong(errors, &sources)),
+    }
 }
 
 /// Checks, and shows the warnings unless they are not wanted.

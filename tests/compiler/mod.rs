@@ -15,6 +15,7 @@ use rtscript_codegen::lower::lower;
 use rtscript_codegen::object::Object;
 use rtscript_codegen::target::Target;
 use rtscript_lang::check::{Checked, Options, check};
+use rtscript_lang::expand::{Called, expand};
 use rtscript_lang::kernel::{FixtureKernel, Kernel};
 use rtscript_lang::provider::Provider;
 use rtscript_lang::syntax::parse;
@@ -69,14 +70,16 @@ pub struct Front {
     pub sources: Sources,
 }
 
-/// Parses and checks.
+/// Parses, expands and checks.
 pub fn front(name: &str, text: &str, kernel: &dyn Kernel, options: &Options) -> Result<Front, String> {
     let mut sources = Sources::new();
     let source = sources.add(name, text);
     let script = parse(&source).map_err(|errors| render(errors, &sources))?;
+    let tree = script.to_string();
+    let script = expand(script, &mut sources).map_err(|errors| render(errors, &sources))?;
     let providers: Vec<&dyn Provider> = PROVIDERS.iter().map(|&provider| provider as _).collect();
     let checked = check(&script, kernel, &providers, options).map_err(|errors| render(errors, &sources))?;
-    Ok(Front { tree: script.to_string(), checked, sources })
+    Ok(Front { tree, checked, sources })
 }
 
 impl Front {
@@ -107,7 +110,7 @@ pub fn render<E: Diagnostic + Send + Sync + 'static>(errors: Vec<E>, sources: &S
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(100);
     let mut text = String::new();
     for error in errors {
-        let report = Report::new(error).with_source_code(sources.clone());
+        let report = Report::new(Called::new(error, sources)).with_source_code(sources.clone());
         handler.render_report(&mut text, report.as_ref()).expect("text takes all");
         text.push('\n');
     }

@@ -188,7 +188,9 @@ impl Checker<'_> {
             let elsewhere = instance.locals.iter().find(|local| local.name == name).map(|local| local.span);
             let visible = self.walk.scopes.iter().flatten().map(|(name, _)| name.as_str());
             let help = if elsewhere.is_some() { None } else { nearest(name, visible) };
-            self.error(Fact::UnknownVariable { name: name.to_string(), at: span, elsewhere, help });
+            // A macro's own variables have a number behind their name.
+            let name = name.split('\'').next().unwrap_or(name).to_string();
+            self.error(Fact::UnknownVariable { name, at: span, elsewhere, help });
             return None;
         };
         let entity = self.local_entity(local)?;

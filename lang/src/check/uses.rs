@@ -49,6 +49,7 @@ impl Uses {
                 | Means::Constant(_)
                 | Means::Action(_)
                 | Means::Summary(_)
+                | Means::Library
                 | Means::Later,
             )
             | None => {}

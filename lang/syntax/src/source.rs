@@ -4,6 +4,9 @@
 //! the one before it ended, plus one. So a [`Span`] is two numbers, and yet always enough to find its file, its text and its
 //! line; and one diagnostic may label places in several files. A single source that was made with [`Source::new`]
 //! starts at 0, and its spans are offsets into its own text.
+//!
+//! Where a macro is called, its source is there once more, at other offsets, and says where the call is. So
+//! a span of what a call became leads to the macro's line and to the call.
 
 use std::sync::Arc;
 
@@ -58,11 +61,13 @@ impl std::fmt::Debug for Span {
 pub struct Source {
     /// What a user calls it: a path, `stdin`, or `-e`.
     pub name: String,
-    pub text: String,
+    pub text: Arc<str>,
     /// The offset of the first byte of `text` in the space of all spans.
     pub start: u32,
+    /// The call that brought this copy of a text about.
+    pub called_at: Option<Span>,
     /// Where each line of `text` begins.
-    lines: Vec<u32>,
+    lines: Arc<[u32]>,
 }
 
 impl Source {
@@ -71,7 +76,7 @@ impl Source {
         let text = text.into();
         let newlines = text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n');
         let lines = std::iter::once(0).chain(newlines.map(|(_, next)| next)).collect();
-        Source { name: name.into(), text, start: 0, lines }
+        Source { name: name.into(), lines, text: text.into(), start: 0, called_at: None }
     }
 
     /// The span of the whole text.
@@ -125,6 +130,23 @@ impl Sources {
         let source = Arc::new(Source { start, ..Source::new(name, text) });
         self.sources.push(Arc::clone(&source));
         source
+    }
+
+    /// Adds the source of a macro once more, for one call of it. Returns how far the offsets of the copy lie behind those of
+    /// `definition`; `None` where there are no offsets left.
+    pub fn add_call(&mut self, definition: Span, called_at: Span) -> Option<u32> {
+        let origin = Arc::clone(self.find(definition)?);
+        let start = self.sources.last()?.span().end.checked_add(1)?;
+        start.checked_add(origin.text.len() as u32 + 1)?;
+        let copy = Source { start, called_at: Some(called_at), ..(*origin).clone() };
+        self.sources.push(Arc::new(copy));
+        Some(start - origin.start)
+    }
+
+    /// The calls of macros that led to a span, the innermost first.
+    pub fn calls(&self, span: Span) -> impl Iterator<Item = Span> {
+        let called_at = |span| self.find(span).and_then(|source| source.called_at);
+        std::iter::successors(called_at(span), move |&span| called_at(span))
     }
 
     /// The source that holds a span.

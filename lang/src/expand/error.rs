@@ -1,0 +1,115 @@
+//! Everything that can be wrong with macros, imports and their uses, and how it is said.
+
+use miette::Diagnostic;
+use rtscript_syntax::source::Span;
+use thiserror::Error;
+
+/// One error. `at` is the place.
+#[derive(Clone, Debug, PartialEq, Error, Diagnostic)]
+pub enum ExpandError {
+    #[error("no form of the macro `{name}` takes these arguments")]
+    #[diagnostic(code("rt::no-form"))]
+    NoForm {
+        name: String,
+        #[label("called here with {found}")]
+        at: Span,
+        found: String,
+        #[label("the macro")]
+        definition: Span,
+        #[help]
+        help: String,
+    },
+    #[error("the macro `{name}` would call itself without end")]
+    #[diagnostic(code("rt::recursive-macro"))]
+    Recursive {
+        name: String,
+        #[label("this call closes the circle {chain}")]
+        at: Span,
+        /// The names, with arrows between.
+        chain: String,
+        #[label("the macro")]
+        definition: Span,
+    },
+    #[error("the macro `{name}` is there twice with the same kinds of parameters")]
+    #[diagnostic(
+        code("rt::macro-twice"),
+        help("macros of one name differ in the number or in the kinds of their parameters")
+    )]
+    Twice {
+        name: String,
+        #[label("again")]
+        at: Span,
+        #[label("first here")]
+        first: Span,
+    },
+    #[error("the parameter `{name}` is there twice")]
+    #[diagnostic(code("rt::parameter-twice"))]
+    ParamTwice {
+        name: String,
+        #[label("again")]
+        at: Span,
+        #[label("first here")]
+        first: Span,
+    },
+    /// Macros see the maps that they are given.
+    #[error("the macro `{name}` uses `@{map}`, which is none of its parameters")]
+    #[diagnostic(code("rt::macro-map"), help("give it the map: `macro {name}(@{map}, …)`"))]
+    ForeignMap {
+        name: String,
+        map: String,
+        #[label("not passed to the macro")]
+        at: Span,
+    },
+    /// `(a *)b` where `a` stands for something else than a type.
+    #[error("`{param}` stands for a type here")]
+    #[diagnostic(
+        code("rt::macro-type"),
+        help("`typeof(…)` makes an argument of a type: `name(typeof(uint8))`; a value needs no parentheses")
+    )]
+    TypeWanted {
+        param: String,
+        #[label("this is no type")]
+        at: Span,
+        #[label("used as a type")]
+        used: Span,
+    },
+    /// `offsetof(type, member)` where `member` stands for something else than a member.
+    #[error("`{param}` stands for a member here")]
+    #[diagnostic(code("rt::macro-member"))]
+    MemberWanted {
+        param: String,
+        #[label("this is no name of a member")]
+        at: Span,
+        #[label("used as a member")]
+        used: Span,
+    },
+    #[error("the calls of macros become too much code")]
+    #[diagnostic(code("rt::macro-size"), help("an argument is put into every place that uses it"))]
+    TooMuch {
+        #[label("given up here")]
+        at: Span,
+    },
+    #[error("the calls of macros are nested too deeply")]
+    #[diagnostic(code("rt::macro-depth"))]
+    TooDeep {
+        #[label("given up here")]
+        at: Span,
+    },
+}
+
+impl ExpandError {
+    /// Where it is; the errors of a script are shown in this order.
+    pub fn start(&self) -> u32 {
+        match self {
+            ExpandError::NoForm { at, .. }
+            | ExpandError::Recursive { at, .. }
+            | ExpandError::Twice { at, .. }
+            | ExpandError::ParamTwice { at, .. }
+            | ExpandError::ForeignMap { at, .. }
+            | ExpandError::TypeWanted { at, .. }
+            | ExpandError::MemberWanted { at, .. }
+            | ExpandError::TooMuch { at }
+            | ExpandError::TooDeep { at } => at.start,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The macros that a script can call, and which of several forms a call means.
+
+use std::rc::Rc;
+
+use rtscript_syntax::ast::{self, ExprKind, MacroParamKind};
+use rtscript_syntax::parse;
+use rtscript_syntax::source::{Sources, Span};
+use rustc_hash::FxHashMap;
+
+use super::Argument;
+use crate::builtins::{self, Means};
+
+/// All forms by their names.
+#[derive(Default)]
+pub(super) struct Forms {
+    own: FxHashMap<String, Vec<Rc<ast::Macro>>>,
+    /// Of the modules that were needed.
+    library: FxHashMap<String, Vec<Rc<ast::Macro>>>,
+}
+
+impl Forms {
+    /// Adds a macro of the script. Where there is one of the same kind already, it stays, and its place is returned.
+    pub fn add(&mut self, item: Rc<ast::Macro>) -> Option<Span> {
+        let forms = self.own.entry(item.name.name.clone()).or_default();
+        let kinds = |item: &ast::Macro| item.params.iter().map(|param| param.kind).collect::<Vec<_>>();
+        if let Some(first) = forms.iter().find(|form| kinds(form) == kinds(&item)) {
+            return Some(first.name.span);
+        }
+        forms.push(item);
+        None
+    }
+
+    /// The forms of a name: the script's own, and those of the library behind them.
+    pub fn of(&mut self, name: &str, sources: &mut Sources) -> Vec<Rc<ast::Macro>> {
+        let mut forms = self.own.get(name).cloned().unwrap_or_default();
+        if builtins::find(name).is_some_and(|row| row.means == Means::Library) {
+            if !self.library.contains_key(name) {
+                self.load(name, sources);
+            }
+            forms.extend(self.library.get(name).into_iter().flatten().cloned());
+        }
+        forms
+    }
+
+    /// Parses the module that has a macro of this name. A test parses them all, so that none has an error here.
+    fn load(&mut self, name: &str, sources: &mut Sources) {
+        let head = format!("\nmacro {name}(");
+        let Some((module, text)) = rtscript_stdlib::MODULES.iter().find(|(_, text)| text.contains(&head))
+        else {
+            return;
+        };
+        let source = sources.add(*module, *text);
+        for item in parse(&source).map(|script| script.items).unwrap_or_default() {
+            if let ast::Item::Macro(item) = item {
+                self.library.entry(item.name.name.clone()).or_default().push(Rc::new(item));
+            }
+        }
+    }
+}
+
+/// The form that fits the arguments best: a variable is rather meant by `$v` than by a name.
+pub(super) fn choose(forms: &[Rc<ast::Macro>], args: &[Argument<'_>]) -> Option<Rc<ast::Macro>> {
+    let fit = |form: &Rc<ast::Macro>| {
+        if form.params.len() != args.len() {
+            return None;
+        }
+        let mut exact = 0;
+        for (param, arg) in form.params.iter().zip(args) {
+            match (param.kind, &arg.expr.kind) {
+                (MacroParamKind::Expr, _) => {}
+                (MacroParamKind::Variable, ExprKind::Variable(_))
+                | (MacroParamKind::Map, ExprKind::Map { key: None, .. }) => exact += 1,
+                (MacroParamKind::Variable | MacroParamKind::Map, _) => return None,
+            }
+        }
+        Some(exact)
+    };
+    let mut best: Option<(usize, &Rc<ast::Macro>)> = None;
+    for form in forms {
+        if let Some(exact) = fit(form)
+            && best.is_none_or(|(most, _)| exact > most)
+        {
+            best = Some((exact, form));
+        }
+    }
+    best.map(|(_, form)| Rc::clone(form))
+}
+
+/// `name($v, @m, expr)`, as it is defined.
+pub(super) fn signature(form: &ast::Macro) -> String {
+    let params: Vec<String> = form
+        .params
+        .iter()
+        .map(|param| match param.kind {
+            MacroParamKind::Variable => format!("${}", param.name.name),
+            MacroParamKind::Map => format!("@{}", param.name.name),
+            MacroParamKind::Expr => param.name.name.clone(),
+        })
+        .collect();
+    format!("{}({})", form.name.name, params.join(", "))
+}
+
+/// The kinds of a call's arguments, for a diagnostic.
+pub(super) fn kinds(args: &[Argument<'_>]) -> String {
+    let kinds: Vec<&str> = args
+        .iter()
+        .map(|arg| match &arg.expr.kind {
+            ExprKind::Variable(_) => "a variable",
+            ExprKind::Map { key: None, .. } => "a map",
+            ExprKind::Type(_) => "a type",
+            ExprKind::Map { key: Some(_), .. } => "an element of a map",
+            ExprKind::Int { .. }
+            | ExprKind::String(_)
+            | ExprKind::Bool(_)
+            | ExprKind::Ident(_)
+            | ExprKind::Positional(_)
+            | ExprKind::PositionalCount
+            | ExprKind::Unary { .. }
+            | ExprKind::Step { .. }
+            | ExprKind::Binary { .. }
+            | ExprKind::Ternary { .. }
+            | ExprKind::Elvis { .. }
+            | ExprKind::Cast { .. }
+            | ExprKind::Call { .. }
+            | ExprKind::Field { .. }
+            | ExprKind::TupleIndex { .. }
+            | ExprKind::Index { .. }
+            | ExprKind::Tuple(_)
+            | ExprKind::Record(_)
+            | ExprKind::Block(_)
+            | ExprKind::If(_)
+            | ExprKind::Comptime(_)
+            | ExprKind::Sizeof(_)
+            | ExprKind::Offsetof { .. }
+            | ExprKind::Typeinfo(_) => "an expression",
+        })
+        .collect();
+    if kinds.is_empty() { "no arguments".to_owned() } else { kinds.join(", ") }
+}
