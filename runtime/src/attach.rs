@@ -24,4 +24,6 @@ pub struct Environment<'k> {
     pub kernel: &'k dyn Kernel,
     /// Only this process (`-p`), for providers that filter where they attach.
     pub pid: Option<u32>,
+    /// The process of the command of `-c`, for providers that need some process.
+    pub child: Option<u32>,
 }

@@ -12,6 +12,7 @@
 //! | `program.rs` | load, test-run and ask about programs; program BTF |
 //! | `link.rs` | attach programs |
 //! | `perf.rs` | perf events that programs are attached to |
+//! | `counter.rs` | perf events that count: clocks, faults, cycles, accesses to an address |
 //! | `mapped.rs` | an array map as shared memory |
 //! | `ring.rs` | the consumer of a ring buffer |
 //! | `changes.rs` | what processes map, as perf events tell it |
@@ -24,6 +25,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use aya_obj::generated::{bpf_attr, bpf_cmd};
 
 pub mod changes;
+pub mod counter;
 mod link;
 mod map;
 mod mapped;

@@ -1,6 +1,5 @@
 //! `interval`: now and again, on one CPU. By the clock of that CPU, which ticks on while it is idle.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -10,6 +9,7 @@ use rtscript_lang::types::{Space, Structs};
 
 use crate::attach::{Attach, Environment};
 use crate::bpf::attach_perf_event;
+use crate::bpf::counter::online_cpus;
 use crate::bpf::perf::{self, Clock, Sampling};
 
 pub struct Interval;
@@ -45,9 +45,7 @@ impl Provider for Interval {
     }
 
     fn list(&self, pattern: &str, _: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
-        let units = ["s", "ms", "us", "hz"].map(|unit| format!("{unit}:"));
-        let matching = units.into_iter().filter(|unit| super::pattern::matches(pattern, unit));
-        Ok(matching.map(|unit| Target { provider: "interval", name: format!("interval:{unit}") }).collect())
+        Ok(units("interval", pattern))
     }
 
     fn describe(&self, _: &Target, _: &dyn Kernel) -> Result<Vec<String>, AttachError> {
@@ -65,16 +63,19 @@ impl Attach for Interval {
     ) -> io::Result<Vec<OwnedFd>> {
         let period =
             period_ns(target.point()).map_err(|_| io::Error::other(format!("not of the form {FORM}")))?;
-        let event = perf::open_clock(Clock::Cpu, Sampling::PeriodNs(period), perf::Target::cpu(first_cpu()))?;
+        // The first that is online, which need not be number 0.
+        let first = online_cpus()?.into_iter().next().unwrap_or(0);
+        let event = perf::open_clock(Clock::Cpu, Sampling::PeriodNs(period), perf::Target::cpu(first))?;
         let link = attach_perf_event(program, event.as_fd(), cookie)?;
         Ok(vec![link, event])
     }
 }
 
-/// The first CPU that is online, which need not be number 0.
-pub fn first_cpu() -> u32 {
-    let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
-    online.split(|c: char| !c.is_ascii_digit()).next().and_then(|cpu| cpu.parse().ok()).unwrap_or(0)
+/// The units of a provider that match a pattern, as they are listed.
+pub fn units(provider: &'static str, pattern: &str) -> Vec<Target> {
+    let units = ["hz", "ms", "s", "us"].map(|unit| format!("{unit}:"));
+    let matching = units.into_iter().filter(|unit| super::pattern::matches(pattern, unit));
+    matching.map(|unit| Target { provider, name: format!("{provider}:{unit}") }).collect()
 }
 
 /// The time between two runs: `s:1`, `hz:99`, `100ms`.

@@ -27,7 +27,7 @@ fn attach(
 ) -> Vec<OwnedFd> {
     let expansion = provider.expand(point, kernel).unwrap();
     let [target] = &expansion.targets[..] else { panic!("{expansion:?}") };
-    let environment = Environment { kernel, pid: None };
+    let environment = Environment { kernel, pid: None, child: None };
     let attach = |cookie| provider.attach(target, program.as_fd(), cookie, &environment).unwrap();
     cookies.iter().flat_map(|cookie| attach(*cookie)).collect()
 }
@@ -75,7 +75,7 @@ fn an_interval_runs_on_one_cpu() {
     }
     let (program, map) = add_cookie(bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT);
     let links = attach(&interval::Interval, "1ms", &program, &[1000, 1], &kernel());
-    stay_on(interval::first_cpu());
+    stay_on(crate::bpf::counter::online_cpus().unwrap()[0]);
     let started = std::time::Instant::now();
     while !sees_both(&map) && started.elapsed().as_secs() < 60 {}
     drop(links);

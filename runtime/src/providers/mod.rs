@@ -3,17 +3,22 @@
 //! To add one, write a file beside these that implements
 //! [`Provider`](rtscript_lang::provider::Provider) and [`Attach`], and name it in [`PROVIDERS`].
 
+mod counted;
+mod hardware;
 mod interval;
 #[cfg(test)]
 mod live_tests;
 mod nearest;
 pub(crate) mod pattern;
+mod profile;
 mod rawtracepoint;
+mod software;
 mod special;
 #[cfg(test)]
 mod tests;
 mod tracepoint;
 mod uprobe;
+mod watchpoint;
 
 use crate::attach::Attach;
 
@@ -22,6 +27,10 @@ pub const PROVIDERS: &[&dyn Attach] = &[
     &special::Begin,
     &special::End,
     &interval::Interval,
+    &profile::Profile,
+    &software::Software,
+    &hardware::Hardware,
+    &watchpoint::Watchpoint,
     &rawtracepoint::RawTracepoint,
     &tracepoint::Tracepoint,
     &uprobe::Uprobe,

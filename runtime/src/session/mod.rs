@@ -211,7 +211,11 @@ impl<'a> Session<'a> {
     }
 
     fn attach(&mut self) -> Result<usize, Failure> {
-        let environment = Environment { kernel: self.kernel, pid: self.settings.pid };
+        let environment = Environment {
+            kernel: self.kernel,
+            pid: self.settings.pid,
+            child: self.child.as_ref().map(Child::pid),
+        };
         self.probes.attach(&environment, &self.object.sources, self.settings.warnings)
     }
 
