@@ -114,7 +114,7 @@ mod tests {
     fn lists_of_cpus_have_ranges() {
         assert_eq!(parse_cpus("0-3,5\n"), [0, 1, 2, 3, 5]);
         assert_eq!(parse_cpus("2"), [2]);
-        assert_eq!(parse_cpus("x,3-1,"), []);
+        assert!(parse_cpus("x,3-1,").is_empty());
         assert!(!online_cpus().unwrap().is_empty());
     }
 
