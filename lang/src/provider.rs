@@ -59,6 +59,10 @@ pub enum Phase {
     Attached,
     /// Once, after everything is detached.
     End,
+    /// Once, where tests are asked for, and nothing is attached.
+    Test,
+    /// Many times, where benchmarks are asked for, and nothing is attached.
+    Bench,
 }
 
 /// The targets of one attach point.

@@ -64,6 +64,14 @@ pub struct CommandLine {
     #[arg(long)]
     pub dry_run: bool,
 
+    /// Run the test probes, and nothing else
+    #[arg(long, conflicts_with_all = ["bench", "command", "dry_run", "emit", "info", "list"])]
+    pub test: bool,
+
+    /// Run the bench probes, and nothing else
+    #[arg(long, conflicts_with_all = ["command", "dry_run", "emit", "info", "list"])]
+    pub bench: bool,
+
     /// Report every read and every helper that fails
     #[arg(short = 'k', conflicts_with = "no_warnings")]
     pub report_failures: bool,

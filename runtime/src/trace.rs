@@ -1,7 +1,7 @@
 //! The whole program: a script's text becomes what is printed.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 
 use rtscript_codegen::compile::{CompileError, compile, optimize};
 use rtscript_codegen::ir::Module;
@@ -25,7 +25,7 @@ use crate::output::{Buffering, Format, Printer, Writer};
 use crate::providers::PROVIDERS;
 use crate::report::{Failure, Problem, warn};
 use crate::session::child::{Child, split_words};
-use crate::session::{Session, Settings};
+use crate::session::{Mode, Session, Settings};
 use crate::symbols::{Interest, UserSymbols};
 
 /// Compiles a script for this kernel, attaches it, and runs it until it exits. Returns the exit code.
@@ -41,7 +41,8 @@ pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Res
     let manifest = &object.manifest;
     let symbols = user_symbols(manifest, line);
     let mut printer =
-        Printer::new(manifest, &object.sources, symbols, writer(line)?, format(line), line.quiet);
+        Printer::new(manifest, &object.sources, symbols, writer(line)?, format(line), line.quiet)
+            .colored(has_colors(line));
     let session = Session::new(&object, &loaded, kernel, settings(line), child, &mut printer);
     session.map_err(|error| Failure::line(format!("cannot share memory with the programs: {error}")))?.run()
 }
@@ -179,6 +180,15 @@ fn writer(line: &CommandLine) -> Result<Writer, Failure> {
     }
 }
 
+/// Colours where the output is a terminal, or as `BPFTRACE_COLOR` says.
+fn has_colors(line: &CommandLine) -> bool {
+    match std::env::var("BPFTRACE_COLOR").as_deref() {
+        Ok("always") => true,
+        Ok("never") => false,
+        Ok(_) | Err(_) => line.output.is_none() && io::stdout().is_terminal(),
+    }
+}
+
 fn format(line: &CommandLine) -> Format {
     match line.format {
         cli::Format::Text => Format::Text,
@@ -187,7 +197,13 @@ fn format(line: &CommandLine) -> Format {
 }
 
 fn settings(line: &CommandLine) -> Settings {
+    let mode = match (line.test, line.bench) {
+        (true, _) => Mode::Test,
+        (false, true) => Mode::Bench,
+        (false, false) => Mode::Trace,
+    };
     Settings {
+        mode,
         pid: line.pid,
         dry_run: line.dry_run,
         verbose: line.verbose,

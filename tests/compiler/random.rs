@@ -1,7 +1,7 @@
 //! Random scripts that are right: what `check` accepts the verifier has to accept.
 //!
 //! A script is a tree of lines, so that one that fails can be made small: lines are left out as long as it still fails in
-//! the same way. The same seed gives the same script.
+//! the same way. The same seed gives the same script; each fourth seed gives a large one.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -19,9 +19,9 @@ pub struct Script(Vec<Node>);
 
 impl Script {
     pub fn random(seed: u64) -> Script {
-        let mut generator =
-            Generator { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, place: &PLACES[0], depth: 0 };
-        let probes = 1 + generator.below(3);
+        let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut generator = Generator { state, place: &PLACES[0], depth: 0, large: seed.is_multiple_of(4) };
+        let probes = 1 + generator.below(if generator.large { 6 } else { 3 });
         let mut nodes =
             vec![block("begin".to_owned(), MAPS.iter().map(|text| line((*text).to_owned())).collect())];
         nodes.extend((0..probes).map(|_| generator.probe()));
@@ -145,12 +145,16 @@ const MAPS: &[&str] = &[
     "@tuple[nsecs] = (nsecs, comm)",
     "@task[nsecs] = curtask",
     "@count[comm] = count()",
+    "@long[str(nsecs), nsecs, comm] = str(nsecs)",
+    "@shape[nsecs, (nsecs, comm)] = ((nsecs, nsecs), nsecs == 0)",
 ];
 
 const INTS: &[&str] = &["$a", "$b", "$c", "$d"];
 const TEXTS: &[&str] = &["$s", "$t"];
 const OPERATORS: &[&str] = &["+", "-", "*", "&", "|", "^"];
 const COMPARISONS: &[&str] = &["==", "!=", "<", "<=", ">", ">="];
+/// Kinds of statements that hold no others.
+const SIMPLE: usize = 32;
 const CASTS: &[&str] =
     &["(uint8)", "(int8)", "(uint16)", "(int16)", "(uint32)", "(int32)", "(uint64)", "(int64)"];
 
@@ -159,6 +163,7 @@ struct Generator {
     place: &'static Place,
     /// Of blocks.
     depth: u32,
+    large: bool,
 }
 
 impl Generator {
@@ -181,6 +186,10 @@ impl Generator {
         for (index, name) in INTS.iter().enumerate() {
             lines.push(line(format!("{name} = (int64){}", ["pid", "nsecs", "-1", "cpu"][index])));
         }
+        lines.push(line("$w = (uint8)pid".to_owned()));
+        lines.push(line("$h = (int16)tid".to_owned()));
+        lines.push(line("$u = (uint32)nsecs".to_owned()));
+        lines.push(line("$l = str($a)".to_owned()));
         lines.push(line("$s = comm".to_owned()));
         lines.push(line("$t = \"a text that is longer than a name\"".to_owned()));
         self.depth = 0;
@@ -195,14 +204,49 @@ impl Generator {
 
     fn block(&mut self) -> Vec<Node> {
         self.depth += 1;
-        let lines = (0..1 + self.below(6)).map(|_| self.statement()).collect();
+        let count = match (self.large, self.depth) {
+            (true, 1) => 12 + self.below(20),
+            (true, _) => 1 + self.below(8),
+            (false, _) => 1 + self.below(6),
+        };
+        let mut lines = Vec::new();
+        for _ in 0..count {
+            if self.large && self.depth < 3 && self.below(12) == 0 {
+                lines.extend(self.chain());
+            } else {
+                lines.push(self.statement());
+            }
+        }
         self.depth -= 1;
         lines
     }
 
+    /// `if`, many `else if`, and `else`; or as many `if`s one after the other.
+    fn chain(&mut self) -> Vec<Node> {
+        let arms = 3 + self.below(20);
+        let each = self.below(2) == 0;
+        let mut nodes = Vec::new();
+        for arm in 0..arms {
+            let condition = self.bool(1);
+            let word = if arm == 0 || each { "if" } else { "else if" };
+            let lines = vec![self.statement_of(SIMPLE), self.statement_of(SIMPLE)];
+            nodes.push(block(format!("{word} ({condition})"), lines));
+        }
+        if !each {
+            let lines = vec![self.statement_of(SIMPLE)];
+            nodes.push(block("else".to_owned(), lines));
+        }
+        nodes
+    }
+
     fn statement(&mut self) -> Node {
-        let nested = self.depth < 4;
-        line(match self.below(if nested { 30 } else { 24 }) {
+        let nested = self.depth < if self.large { 6 } else { 4 };
+        self.statement_of(if nested { SIMPLE + 6 } else { SIMPLE })
+    }
+
+    /// A statement of one of the first `kinds` kinds.
+    fn statement_of(&mut self, kinds: usize) -> Node {
+        line(match self.below(kinds) {
             0..3 => format!("{} = {}", self.one_of(INTS), self.int(3)),
             3 => format!("{} {}= {}", self.one_of(INTS), self.one_of(OPERATORS), self.int(2)),
             4 => format!("{}{}", self.one_of(INTS), self.one_of(&["++", "--"])),
@@ -249,10 +293,46 @@ impl Generator {
                 self.int(1),
                 self.text(1)
             ),
-            24 | 25 => return block(format!("if ({})", self.bool(3)), self.block()),
-            26 => return block(format!("for ($i : 0..{})", self.below(40)), self.block()),
-            27 => return block(format!("unroll ({})", 1 + self.below(3)), self.block()),
-            28 => {
+            24 => match self.below(3) {
+                0 => format!("$w = (uint8){}", self.int(2)),
+                1 => format!("$h = (int16){}", self.int(2)),
+                _ => format!("$u = (uint32){}", self.int(2)),
+            },
+            25 => format!("$l = {}", self.long_text()),
+            26 => format!(
+                "@long[{}, {}, {}] = {}",
+                self.long_text(),
+                self.int(1),
+                self.text(1),
+                self.long_text()
+            ),
+            27 => format!(
+                "@shape[{}, ({}, {})] = (({}, {}), {})",
+                self.int(1),
+                self.int(1),
+                self.text(1),
+                self.int(1),
+                self.int(1),
+                self.bool(1)
+            ),
+            28 => format!(
+                "printf(\"%s %s %r %s\\n\", {}, {}, buf({}, {}), ntop({}))",
+                self.long_text(),
+                self.text(1),
+                self.one_of(INTS),
+                1 + self.below(200),
+                self.one_of(INTS)
+            ),
+            29 => {
+                let frames = self.one_of(&["3", "7", "20"]);
+                format!("@stack{frames}[kstack({frames}), {}] = count()", self.int(1))
+            }
+            30 => format!("$a = (int64)strlen({})", self.text(1)),
+            31 => format!("@many{}[{}, {}] = {}", self.below(20), self.int(1), self.int(1), self.int(1)),
+            32 | 33 => return block(format!("if ({})", self.bool(3)), self.block()),
+            34 => return block(format!("for ($i : 0..{})", self.below(40)), self.block()),
+            35 => return block(format!("unroll ({})", 1 + self.below(3)), self.block()),
+            36 => {
                 let body = self.block();
                 return block(format!("while ({})", self.bool(2)), body);
             }
@@ -303,6 +383,7 @@ impl Generator {
                 format!("{task}.{field}")
             }
             5 => "@n".to_owned(),
+            6 => self.one_of(&["$w", "$h", "$u"]),
             _ => self.one_of(INTS),
         }
     }
@@ -340,6 +421,16 @@ impl Generator {
             6 => format!("@pair[{}, {}]", self.int(depth - 1), self.text(depth - 1)),
             7 => format!("@tuple[{}].1", self.int(depth - 1)),
             _ => self.one_of(TEXTS),
+        }
+    }
+
+    fn long_text(&mut self) -> String {
+        match self.below(6) {
+            0 => format!("str({})", self.one_of(INTS)),
+            1 => format!("str({}, {})", self.one_of(INTS), self.one_of(INTS)),
+            2 => format!("({} ? {} : {})", self.bool(1), self.text(1), "$l"),
+            3 => "@long[str($a), 1, comm]".to_owned(),
+            _ => "$l".to_owned(),
         }
     }
 

@@ -9,13 +9,17 @@
 //! Constants are folded here, since the rest then never sees a foldable operation: `binary`, `extend` and `compare`
 //! return constants for constants, and simplify the usual identities.
 //!
-//! # Loops
+//! # What the verifier is to forget
 //!
 //! The kernel's verifier walks a loop until it meets a state that it has seen. Inside of one it takes two states for the
 //! same only where each number has a range that lies in the other's, even a number that no longer matters: each `if` in
 //! a loop would double what it walks. So variables that are set in a loop forget what is known of them: they are
 //! combined with a zero that lies in memory, where the verifier does not see that it is one. For the same reason
 //! conditions there compare copies, so that they tell nothing about the number itself.
+//!
+//! Outside of loops two states are the same as long as they differ in what does not matter. A range matters once it has
+//! decided a condition; so in a long chain of conditions on the same variables each can double what is walked. A
+//! function with many conditions compares copies everywhere.
 
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use rtscript_lang::provider::ProgramKind;
@@ -50,6 +54,10 @@ pub struct Builder {
     asked: FxHashMap<(Block, Variable), Option<(u32, Value)>>,
     /// How many loops the current place is in, as far as the verifier is to forget there.
     loops: u32,
+    /// Whether conditions outside of loops compare copies too.
+    copies: bool,
+    /// How many values were compared.
+    compared: u32,
     /// The zero of which the verifier knows nothing, and the block that loaded it.
     hidden_zero: Option<(Block, Value)>,
     /// Parameters of unsealed blocks, to be filled in when the block is sealed.
@@ -97,6 +105,8 @@ impl Builder {
             sealed,
             asked: FxHashMap::default(),
             loops: 0,
+            copies: false,
+            compared: 0,
             hidden_zero: None,
             incomplete: SecondaryMap::new(),
         }
@@ -260,10 +270,24 @@ impl Builder {
         self.loops > 0
     }
 
-    /// A copy to compare: what the verifier learns of it, it does not learn of the number itself. Outside of loops, and
-    /// for constants, the number.
-    pub fn copy_in_loop(&mut self, value: Value) -> Value {
-        if self.loops == 0 || self.constant(value).is_some() || value == self.context() {
+    /// From here on all conditions compare copies.
+    pub fn compare_copies(&mut self) {
+        self.copies = true;
+    }
+
+    /// How many values were compared that are no constants.
+    pub fn compared(&self) -> u32 {
+        self.compared
+    }
+
+    /// What a condition compares: in loops, and with [`Builder::compare_copies`], a copy. What the verifier learns of
+    /// that, it does not learn of the number itself.
+    pub fn to_compare(&mut self, value: Value) -> Value {
+        if self.constant(value).is_some() || value == self.context() {
+            return value;
+        }
+        self.compared += 1;
+        if self.loops == 0 && !self.copies {
             return value;
         }
         // With a zero of its own: two copies must not be taken for the same value.

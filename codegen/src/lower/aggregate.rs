@@ -22,7 +22,7 @@ impl Lowering<'_, '_> {
             Some(value) => (self.scalar(value), !self.int_of(&value.ty).signed),
             None => (self.b.iconst(1), false),
         };
-        let number = self.b.copy_in_loop(number);
+        let number = self.b.to_compare(number);
         self.with_element(element, span, |this, pointer| match aggregate {
             Aggregate::Count => this.add_to_slot(pointer, 0, None),
             Aggregate::Sum { .. } => this.add_to_slot(pointer, 0, Some(number)),
@@ -229,11 +229,11 @@ impl Lowering<'_, '_> {
         self.b.branch(Cond::Ne, set, Operand::Imm(0), is_set, done);
         self.b.switch_sealed(is_set);
         let had = self.b.get(have);
-        let had = self.b.copy_in_loop(had);
+        let had = self.b.to_compare(had);
         self.b.branch(Cond::Eq, had, Operand::Imm(0), take, compare);
         self.b.switch_sealed(compare);
         let current = self.b.get(best);
-        let current = self.b.copy_in_loop(current);
+        let current = self.b.to_compare(current);
         self.b.branch(better, value, Operand::Value(current), take, done);
         self.b.switch_sealed(take);
         let one = self.b.iconst(1);

@@ -269,7 +269,7 @@ impl Lowering<'_, '_> {
         if let Some(constant) = self.b.constant(value) {
             return self.b.iconst((constant as u64).min(u64::from(most)) as i64);
         }
-        let value = self.b.copy_in_loop(value);
+        let value = self.b.to_compare(value);
         let result = self.b.variable();
         let (big, small, done) = (self.b.block(), self.b.block(), self.b.block());
         self.b.branch(Cond::Gt, value, Operand::Imm(most as i32), big, small);

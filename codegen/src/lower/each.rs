@@ -149,6 +149,8 @@ impl Lowering<'_, '_> {
         let span = self.b.span();
         let builder = Builder::new(self.callback_name(), self.probe.context.program, Role::EachElement, span);
         let outer_builder = std::mem::replace(&mut self.b, builder);
+        // The kernel's verifier walks it like the body of a loop.
+        self.b.enter_loop();
         self.b.at(span);
         let outer_known = std::mem::take(&mut self.known);
         let outer_locals = self.locals.clone();

@@ -63,9 +63,9 @@ impl Lowering<'_, '_> {
                         self.cut(inverted, &expr.ty)
                     }
                     UnaryOp::IsZero => {
-                        let compared = self.b.copy_in_loop(value);
+                        let compared = self.b.to_compare(value);
                         let result = self.b.compare(Cond::Eq, compared, Operand::Imm(0));
-                        self.b.copy_in_loop(result)
+                        self.b.to_compare(result)
                     }
                 }
             }
@@ -79,9 +79,9 @@ impl Lowering<'_, '_> {
                 let signed = self.int_of(&left.ty).signed;
                 let left = self.scalar(left);
                 let right = self.scalar(right);
-                let (left, right) = (self.b.copy_in_loop(left), self.b.copy_in_loop(right));
+                let (left, right) = (self.b.to_compare(left), self.b.to_compare(right));
                 let result = self.b.compare(condition(*op, signed), left, Operand::Value(right));
-                self.b.copy_in_loop(result)
+                self.b.to_compare(result)
             }
             ExprKind::Equal(..) | ExprKind::EqualPrefix(..) | ExprKind::And(..) | ExprKind::Or(..) => {
                 self.bool_value(expr)
@@ -162,9 +162,9 @@ impl Lowering<'_, '_> {
             if inner.ty == Type::Bool {
                 return value;
             }
-            let compared = self.b.copy_in_loop(value);
+            let compared = self.b.to_compare(value);
             let result = self.b.compare(Cond::Ne, compared, Operand::Imm(0));
-            return self.b.copy_in_loop(result);
+            return self.b.to_compare(result);
         }
         let (from, into) = (self.int_of(&inner.ty), self.int_of(to));
         let widens = into.size > from.size && (!from.signed || into.signed) || into.size == 8;
@@ -205,7 +205,7 @@ impl Lowering<'_, '_> {
         }
         let result = self.b.variable();
         let (by_zero, fine, done) = (self.b.block(), self.b.block(), self.b.block());
-        let divisor = self.b.copy_in_loop(right);
+        let divisor = self.b.to_compare(right);
         self.b.branch(Cond::Eq, divisor, Operand::Imm(0), by_zero, fine);
         self.b.switch_sealed(by_zero);
         self.count_site(SiteKind::DivideByZero, span, None);
@@ -275,7 +275,7 @@ impl Lowering<'_, '_> {
                 let signed = self.int_of(&left.ty).signed;
                 let left = self.scalar(left);
                 let right = self.scalar(right);
-                let (left, right) = (self.b.copy_in_loop(left), self.b.copy_in_loop(right));
+                let (left, right) = (self.b.to_compare(left), self.b.to_compare(right));
                 self.b.branch(condition(*op, signed), left, Operand::Value(right), then, otherwise);
             }
             ExprKind::Cast(inner) if expr.ty == Type::Bool && inner.ty.is_scalar() => {
@@ -295,7 +295,7 @@ impl Lowering<'_, '_> {
             }
             _ => {
                 let value = self.scalar(expr);
-                let value = self.b.copy_in_loop(value);
+                let value = self.b.to_compare(value);
                 self.b.branch(Cond::Ne, value, Operand::Imm(0), then, otherwise);
             }
         }
@@ -450,7 +450,7 @@ impl Lowering<'_, '_> {
         // Copied to a zeroed slot of its own where the index is good.
         let value = self.temporary(element);
         self.clear_value(&value, element);
-        let index = self.b.copy_in_loop(index);
+        let index = self.b.to_compare(index);
         let (good, done) = (self.b.block(), self.b.block());
         self.b.branch(Cond::Lt, index, Operand::Imm(count as i32), good, done);
         self.b.switch_sealed(good);

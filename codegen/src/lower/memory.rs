@@ -188,7 +188,7 @@ impl Lowering<'_, '_> {
     /// Counts a pointer that cannot be the kernel's: null, or a user address. Such a load gives zero.
     fn test_kernel_pointer(&mut self, base: Value, span: Span) {
         if self.known.tested.insert(base) {
-            let base = self.b.copy_in_loop(base);
+            let base = self.b.to_compare(base);
             self.count_site_if(Cond::Sge, base, Operand::Imm(0), (SiteKind::ReadFailed, span), None);
         }
     }

@@ -35,17 +35,25 @@ const RING_SIZE: u32 = 4 << 20;
 /// Bytes of the ring for control events that found the main one full, and of a ring that has no others.
 const RESERVE_RING_SIZE: u32 = 64 << 10;
 const PAGE: u32 = 4096;
+/// Where a function compares more values than this, it compares copies of them (see `ir/builder.rs`).
+const MANY_COMPARED: u32 = 24;
 
 /// Lowers every probe, and lays out the maps and globals that they share.
 pub fn lower(program: &Program, target: Target) -> Module {
     let mut shared = Shared::new(program, target);
-    let functions = program
-        .probes
-        .iter()
-        .enumerate()
-        .map(|(index, probe)| Lowering::new(&mut shared, probe, index).run())
-        .collect();
+    let functions =
+        program.probes.iter().enumerate().map(|(index, probe)| function(&mut shared, probe, index)).collect();
     shared.finish(functions)
+}
+
+fn function<'p>(shared: &mut Shared<'p>, probe: &'p Probe, index: usize) -> Function {
+    let (function, compared) = Lowering::new(shared, probe, index).run();
+    if compared <= MANY_COMPARED {
+        return function;
+    }
+    let mut careful = Lowering::new(shared, probe, index);
+    careful.b.compare_copies();
+    careful.run().0
 }
 
 /// What all programs of a script share.
@@ -292,7 +300,8 @@ impl<'a, 'p> Lowering<'a, 'p> {
         }
     }
 
-    fn run(mut self) -> Function {
+    /// The function, and how many values its conditions compare.
+    fn run(mut self) -> (Function, u32) {
         self.make_locals(None, &self.probe.body);
         if let Some(predicate) = &self.probe.predicate {
             let (body, out) = (self.b.block(), self.b.block());
@@ -302,9 +311,10 @@ impl<'a, 'p> Lowering<'a, 'p> {
             self.b.switch_sealed(body);
         }
         self.statements(&self.probe.body);
+        let compared = self.b.compared();
         let mut function = self.b.finish();
         function.callbacks = self.callbacks;
-        function
+        (function, compared)
     }
 
     /// Makes room for the variables that a body declares, of a probe or of a loop over a map.

@@ -172,7 +172,7 @@ impl Lowering<'_, '_> {
         self.branch_scope(|this| {
             this.bound_loop(after);
             let here: Value = this.b.get(counter);
-            let (compared, end) = (this.b.copy_in_loop(here), this.b.copy_in_loop(end));
+            let (compared, end) = (this.b.to_compare(here), this.b.to_compare(end));
             this.b.branch(Cond::Slt, compared, Operand::Value(end), inside, after);
             this.b.switch_sealed(inside);
             if let Some(Storage::Scalar(variable)) = this.locals[local] {

@@ -12,8 +12,8 @@ use cranelift_entity::{PrimaryMap, SecondaryMap};
 use super::dominance::Flow;
 use crate::insn::{AluOp, Cond, Helper, Size};
 use crate::ir::{
-    Block, BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Slot, SlotData, Terminator,
-    Value,
+    Block, BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Role, Slot, SlotData,
+    Terminator, Value,
 };
 use crate::object::{MapDef, MapKind, MapRef};
 
@@ -189,8 +189,10 @@ fn needs(function: &Function) -> Needs {
         }
     }
     let mut written_in_loop = SecondaryMap::new();
+    // A callback is walked like the body of a loop.
+    let is_round = function.role == Role::EachElement;
     for (slot, at) in writes {
-        if loops.iter().any(|&(start, end)| start < at && at <= end) {
+        if is_round || loops.iter().any(|&(start, end)| start < at && at <= end) {
             written_in_loop[slot] = true;
         }
     }

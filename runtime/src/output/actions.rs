@@ -15,9 +15,10 @@ use super::maps::{Limits, Listing};
 use super::printf::printf;
 use super::value::Values;
 use super::writer::Writer;
-use super::{json, number, time};
+use super::{json, number, time, trials};
 use crate::report::{SiteWarning, say};
 use crate::session::maps::{Element, Maps};
+use crate::session::trials::Trial;
 use crate::session::{Loss, Output};
 use crate::symbols::UserSymbols;
 
@@ -65,6 +66,8 @@ pub struct Printer<'a> {
     format: Format,
     /// Nothing is said about what is attached.
     quiet: bool,
+    /// Verdicts on tests have colours.
+    color: bool,
     writer: Writer,
     /// Text that becomes a JSON string. Kept, so that no event allocates.
     text: Vec<u8>,
@@ -80,7 +83,12 @@ impl<'a> Printer<'a> {
         quiet: bool,
     ) -> Printer<'a> {
         let values = Values::new(&manifest.structs, &manifest.probe_names, &manifest.config, user_symbols);
-        Printer { manifest, sources, values, format, quiet, writer, text: Vec::new() }
+        Printer { manifest, sources, values, format, quiet, color: false, writer, text: Vec::new() }
+    }
+
+    /// The same printer, with colours where some are meant for a terminal.
+    pub fn colored(self, color: bool) -> Printer<'a> {
+        Printer { color, ..self }
     }
 
     /// Does what an event asks for; true if it printed something. `exit` is seen by the session in the globals.
@@ -295,6 +303,14 @@ impl Output for Printer<'_> {
                 self.writer.append(|out| warning_json(warning, self.sources, out));
             }
         }
+    }
+
+    fn trial(&mut self, trial: Trial<'_>) {
+        let color = self.color;
+        self.writer.append(|out| match self.format {
+            Format::Text => trials::text(trial, color, out),
+            Format::Json => trials::json(trial, out),
+        });
     }
 
     fn flush(&mut self) {

@@ -18,6 +18,7 @@ mod number;
 mod printf;
 mod symbols;
 mod time;
+mod trials;
 mod users;
 mod value;
 mod writer;

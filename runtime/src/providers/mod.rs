@@ -17,6 +17,7 @@ mod special;
 #[cfg(test)]
 mod tests;
 mod tracepoint;
+mod trial;
 mod uprobe;
 mod watchpoint;
 
@@ -35,4 +36,6 @@ pub const PROVIDERS: &[&dyn Attach] = &[
     &tracepoint::Tracepoint,
     &uprobe::Uprobe,
     &uprobe::Uretprobe,
+    &trial::TEST,
+    &trial::BENCH,
 ];

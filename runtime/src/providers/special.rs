@@ -105,7 +105,7 @@ fn expand(name: &'static str, point: &str) -> Result<Expansion, AttachError> {
 }
 
 /// A raw tracepoint's program is the one that can be run without an event and cheaply; it sees nothing.
-fn context() -> Context {
+pub(super) fn context() -> Context {
     Context {
         program: ProgramKind::RawTracepoint,
         args: Vec::new(),

@@ -13,6 +13,7 @@
 //! | `ready.rs` | telling others that all is attached |
 //! | `child.rs` | the process of `-c` |
 //! | `signals.rs` | SIGINT and SIGTERM |
+//! | `trials.rs` | tests and benchmarks |
 
 pub mod child;
 pub mod events;
@@ -21,6 +22,7 @@ pub mod maps;
 pub mod probes;
 mod ready;
 pub mod signals;
+pub mod trials;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -41,6 +43,7 @@ use maps::Maps;
 use probes::Probes;
 use ready::tell_ready;
 use signals::Signals;
+use trials::Trial;
 
 /// How often to see whether the script has ended while nobody reads its output.
 const RELUCTANT: Duration = Duration::from_millis(100);
@@ -68,6 +71,9 @@ pub trait Output {
 
     /// Something went wrong at a place of the script.
     fn warning(&mut self, warning: &SiteWarning);
+
+    /// How tests and benchmarks go.
+    fn trial(&mut self, trial: Trial<'_>);
 
     /// Hands on what is buffered, as far as the buffering mode asks for that.
     fn flush(&mut self);
@@ -98,6 +104,7 @@ pub enum Loss {
 /// What the command line says about a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
+    pub mode: Mode,
     pub pid: Option<u32>,
     pub dry_run: bool,
     pub verbose: bool,
@@ -107,6 +114,18 @@ pub struct Settings {
     pub report_failures: bool,
     pub duration: Option<Duration>,
     pub max_events: Option<u64>,
+}
+
+/// Which of a script's probes run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// All but the tests and benchmarks.
+    #[default]
+    Trace,
+    /// The tests.
+    Test,
+    /// The benchmarks.
+    Bench,
 }
 
 /// A loaded script that runs.
@@ -164,7 +183,15 @@ impl<'a> Session<'a> {
     }
 
     /// Everything, in the order of the language. Returns the exit code.
-    pub fn run(mut self) -> Result<u8, Failure> {
+    pub fn run(self) -> Result<u8, Failure> {
+        match self.settings.mode {
+            Mode::Trace => self.run_trace(),
+            Mode::Test => self.run_tests(),
+            Mode::Bench => self.run_benches(),
+        }
+    }
+
+    fn run_trace(mut self) -> Result<u8, Failure> {
         let signals =
             Signals::take().map_err(|error| Failure::line(format!("cannot take signals: {error}")))?;
         self.globals.start();

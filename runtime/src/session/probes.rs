@@ -100,6 +100,13 @@ impl<'a> Probes<'a> {
         infos.map(|info| info.recursion_misses).sum()
     }
 
+    /// The programs of a phase whose probes have names of their own, by those.
+    pub fn named(&self, phase: Phase) -> impl Iterator<Item = (&'a str, &'a Program)> + use<'a> {
+        self.of(phase).flat_map(|(info, program, _)| {
+            info.targets.iter().map(move |(target, _)| (target.point(), program))
+        })
+    }
+
     fn of(
         &self,
         phase: Phase,
