@@ -83,6 +83,7 @@ pub enum Value {
     KernelSymbol,
     UserSymbol,
     KernelAddress,
+    UserAddress,
     Ntop,
     Mac,
     ByteSwap,
@@ -243,6 +244,7 @@ pub static BUILTINS: &[Builtin] = &[
     function("ksym", "address", (1, 1), "ksym", Means::Value(Value::KernelSymbol), "The kernel symbol at the address."),
     function("usym", "address", (1, 1), "usym", Means::Value(Value::UserSymbol), "The user symbol at the address."),
     function("kaddr", "\"symbol\"", (1, 1), "uint64", Means::Value(Value::KernelAddress), "The address of the kernel symbol."),
+    function("uaddr", "\"symbol\"", (1, 1), "pointer", Means::Value(Value::UserAddress), "The address of a symbol of the program that the uprobe is in."),
 
     // Maps.
     function("count", "", (0, 0), "", Means::Summary(Summary::Count), "Counts how often it is called."),
@@ -289,7 +291,6 @@ pub static BUILTINS: &[Builtin] = &[
     later("assert", "Ends tracing if the condition is false."),
     later("static_assert", "Fails to compile if the condition is false."),
     later("percpu_kaddr", "The address of a per-CPU variable."),
-    later("uaddr", "The address of a user symbol."),
     later("dw_ustack", "The user stack, unwound by DWARF."),
     later("pton", "An address from text."),
     later("reg", "A register."),

@@ -370,4 +370,6 @@ pub enum Intrinsic {
     StrLen,
     /// `(stack) -> u64`: its number of frames.
     StackLen,
+    /// `() -> u64`: where the uprobe is in the process (6.7 and later); of a return, where the function begins.
+    ProbeAddress,
 }

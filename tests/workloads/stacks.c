@@ -16,6 +16,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+/* What a tracer may read, and a symbol that has it. */
+int answer = 42;
+
 static inline __attribute__((always_inline)) long inner(const char *name)
 {
 	long result;

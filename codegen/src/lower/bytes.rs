@@ -237,7 +237,8 @@ impl Lowering<'_, '_> {
             | Intrinsic::Numaid
             | Intrinsic::ByteSwap
             | Intrinsic::StrLen
-            | Intrinsic::StackLen => {}
+            | Intrinsic::StackLen
+            | Intrinsic::ProbeAddress => {}
         }
     }
 

@@ -588,6 +588,10 @@ impl Lowering<'_, '_> {
             }
             Intrinsic::StrLen => self.text_length(&args[0]),
             Intrinsic::StackLen => self.stack_length(&args[0], span),
+            Intrinsic::ProbeAddress => {
+                let context = self.b.context();
+                self.b.call(Helper::GetFuncIp, &[Operand::Value(context)])
+            }
             // No scalars.
             Intrinsic::Comm
             | Intrinsic::Str

@@ -19,6 +19,7 @@ pub(super) struct Instance<'a> {
     pub probe: &'a ast::Probe,
     pub targets: Vec<Target>,
     pub context: Context,
+    pub provider: &'a dyn Provider,
     pub probe_type: &'static str,
     /// Where the targets are matches of a wildcard: the first of them.
     pub expanded: Option<Expanded>,
@@ -29,7 +30,7 @@ pub(super) struct Instance<'a> {
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn make_instances(&mut self, providers: &[&dyn Provider]) {
+    pub(super) fn make_instances(&mut self, providers: &'a [&'a dyn Provider]) {
         let mut count = 0;
         let script = self.script;
         for item in &script.items {
@@ -55,15 +56,16 @@ impl<'a> Checker<'a> {
         probe: &'a ast::Probe,
         point: &'a ast::AttachPoint,
         uses: Uses,
-        providers: &[&dyn Provider],
+        providers: &'a [&'a dyn Provider],
     ) -> usize {
         let text = self.with_positional(&point.text);
         let (name, rest) = match text.split_once(':') {
             Some((name, rest)) => (name.trim(), rest.trim()),
             None => (text.trim(), ""),
         };
-        let named =
-            |provider: &&&dyn Provider| provider.names().iter().any(|known| known.eq_ignore_ascii_case(name));
+        let named = |provider: &&&'a dyn Provider| {
+            provider.names().iter().any(|known| known.eq_ignore_ascii_case(name))
+        };
         let Some(provider) = providers.iter().find(named) else {
             let names =
                 providers.iter().flat_map(|provider| provider.names()).filter(|known| known.len() > 2);
@@ -103,6 +105,7 @@ impl<'a> Checker<'a> {
                     ProgramKind::PerfEvent | ProgramKind::Uprobe => false,
                 };
             self.instances.push(Instance {
+                provider: *provider,
                 probe_type: provider.probe_type(),
                 probe,
                 targets: vec![target],

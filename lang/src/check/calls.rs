@@ -9,7 +9,8 @@ use super::numbers::{cast, constant};
 use super::{Checker, settings};
 use crate::aggregate::Aggregate;
 use crate::builtins::{self, BUILTINS, Builtin, Constant, Means, Summary, Value};
-use crate::typed::{Expr, ExprKind, Intrinsic, MapId, Stmt, StmtKind};
+use crate::provider::UserAddress;
+use crate::typed::{BinaryOp, Expr, ExprKind, Intrinsic, MapId, Stmt, StmtKind};
 use crate::types::{Clock, Int, Space, Stack, StackMode, Type};
 
 /// Frames of a stack, where the script does not say how many.
@@ -184,6 +185,7 @@ impl Checker<'_> {
                     }
                 }
             }
+            Value::UserAddress => self.user_address(row, &args[0], span),
             Value::Ntop => self.ntop(row, args, span),
             Value::Mac => {
                 let address = self.expr(&args[0])?;
@@ -271,6 +273,42 @@ impl Checker<'_> {
         };
         let ty = Type::Stack(Stack { space, frames, mode });
         Some(Expr { kind: ExprKind::Call(Intrinsic::Stack, Vec::new()), ty, span })
+    }
+
+    /// `uaddr("symbol")`: a pointer to a number of the symbol's size.
+    fn user_address(&mut self, row: &'static Builtin, name: &ast::Expr, span: Span) -> Option<Expr> {
+        let at = name.span;
+        let name = self.literal_text(name, &error::argument_of(row.name))?;
+        let instance = &self.instances[self.walk.instance?];
+        let probe = instance.targets[0].name.clone();
+        let mut found: Vec<_> =
+            instance.targets.iter().map(|target| instance.provider.user_address(target, &name)).collect();
+        // Several places of one program see the symbol at several distances.
+        found.dedup_by(|a, b| matches!((a, b), (Ok(a), Ok(b)) if a == b));
+        let place = match (found.pop(), found.is_empty()) {
+            (Some(_), false) => {
+                self.not_yet("`uaddr` in a probe with several places", span);
+                return None;
+            }
+            (Some(Ok(Some(place))), true) => place,
+            (Some(Ok(None) | Err(_)) | None, true) | (None, false) => {
+                self.error(Fact::UnknownUserSymbol { probe, name, at });
+                return None;
+            }
+        };
+        let (address, size) = match place {
+            UserAddress::Fixed { address, size } => (constant(address, Type::U64, span), size),
+            UserAddress::FromProbe { distance, size } => {
+                let here =
+                    Expr { kind: ExprKind::Call(Intrinsic::ProbeAddress, Vec::new()), ty: Type::U64, span };
+                let distance = constant(distance as u64, Type::U64, span);
+                let sum = ExprKind::Binary(BinaryOp::Add, Box::new(here), Box::new(distance));
+                (Expr { kind: sum, ty: Type::U64, span }, size)
+            }
+        };
+        let size = if matches!(size, 1 | 2 | 4) { size as u8 } else { 8 };
+        let number = Type::Int(Int { size, signed: false });
+        Some(Expr { span, ..cast(address, &Type::pointer(number, Space::User)) })
     }
 
     fn ntop(&mut self, row: &'static Builtin, args: &[ast::Expr], span: Span) -> Option<Expr> {

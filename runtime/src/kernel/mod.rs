@@ -43,6 +43,8 @@ pub struct Sources {
     pub btf: Option<PathBuf>,
     /// The directory of a mounted tracefs, or of a copy of one.
     pub tracefs: Option<PathBuf>,
+    /// Directories with debug information of programs, in place of those of distributions.
+    pub debug_dirs: Vec<String>,
 }
 
 /// The kernel that runs.
@@ -73,6 +75,10 @@ impl RunningKernel {
 }
 
 impl Kernel for RunningKernel {
+    fn debug_dirs(&self) -> &[String] {
+        &self.sources.debug_dirs
+    }
+
     fn modules(&self) -> Result<&[String], KernelError> {
         Ok(self.types.modules())
     }
@@ -149,8 +155,11 @@ mod tests {
     #[test]
     fn files_take_the_place_of_the_kernels_own() {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
-        let kernel =
-            RunningKernel::new(Sources { btf: Some(fixtures.join("kernel.btf")), tracefs: Some(fixtures) });
+        let kernel = RunningKernel::new(Sources {
+            btf: Some(fixtures.join("kernel.btf")),
+            tracefs: Some(fixtures),
+            ..Sources::default()
+        });
         assert_eq!(kernel.modules().unwrap(), ["vmlinux"]);
         let btf = kernel.btf().unwrap();
         assert!(btf.find_composite("task_struct").is_some());

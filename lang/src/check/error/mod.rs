@@ -383,6 +383,17 @@ pub enum Fact {
         #[label("not found")]
         at: Span,
     },
+    #[error("`{probe}` has no symbol `{name}`")]
+    #[diagnostic(
+        code("rt::unknown-symbol"),
+        help("`uaddr` finds the symbols of the program or library that a uprobe is in")
+    )]
+    UnknownUserSymbol {
+        probe: String,
+        name: String,
+        #[label("not found")]
+        at: Span,
+    },
     #[error("there is no command whose process id it could be")]
     #[diagnostic(code("rt::no-child"), help("start one with `-c`"))]
     NoChild {
