@@ -44,6 +44,10 @@ fn main() -> ExitCode {
         let options = Options { positional: case.words("args"), ..Options::default() };
         add(format!("cases/{}", case.name), case.script, options);
     }
+    for path in files("tests/self", "bt") {
+        let name = format!("self/{}", path.file_name().expect("a name").to_string_lossy());
+        add(name, std::fs::read_to_string(&path).expect("a script"), Options::default());
+    }
     for path in files("tests/runtime", "test") {
         let case = Case::read(&path);
         let Some(script) = case.section("script") else { continue };

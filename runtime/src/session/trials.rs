@@ -11,7 +11,7 @@ use rtscript_lang::provider::Phase;
 use super::Session;
 use super::events::Look;
 use crate::bpf::{Program, ProgramSpec, TestRun, enable_run_time_stats};
-use crate::report::Failure;
+use crate::report::{Failure, say};
 use aya_obj::generated::bpf_prog_type;
 
 /// How long each benchmark runs.
@@ -66,6 +66,9 @@ impl<'a> Session<'a> {
             let exited = self.globals.is_exiting() && self.globals.exit_code() != 0;
             self.globals.go_on();
             let passed = run.return_value == 0 && !exited;
+            if run.return_value != 0 {
+                say(format_args!("rtscript: the test {name} returned {}", run.return_value as i32));
+            }
             if !passed {
                 failed.push(name);
             }
