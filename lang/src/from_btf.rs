@@ -105,13 +105,8 @@ impl Structs {
         }
     }
 
-    /// The structure, union or enumeration with this name; script definitions come before the kernel's.
+    /// The structure, union or enumeration with this name.
     pub fn tagged(&mut self, tag: Tag, name: &str, kernel: &dyn Kernel) -> Result<Option<Type>, KernelError> {
-        if let Some(&id) = self.script_names.get(name)
-            && tag != Tag::Enum
-        {
-            return Ok(Some(Type::Struct(id)));
-        }
         let kind = match tag {
             Tag::Struct => Kind::Struct,
             Tag::Union => Kind::Union,

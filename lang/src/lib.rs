@@ -14,6 +14,7 @@ pub mod defines;
 pub mod expand;
 pub mod from_btf;
 pub mod kernel;
+pub mod layout;
 pub mod provider;
 pub mod record;
 mod type_name;

@@ -188,7 +188,6 @@ pub struct Structs {
     /// What is interned already.
     pub struct_of_btf: FxHashMap<BtfRef, StructId>,
     pub enum_of_btf: FxHashMap<BtfRef, EnumId>,
-    pub script_names: FxHashMap<String, StructId>,
     /// Those of programs and libraries, by a key of whoever read them.
     pub struct_of_file: FxHashMap<String, StructId>,
     pub enum_of_file: FxHashMap<String, EnumId>,

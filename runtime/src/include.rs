@@ -72,7 +72,8 @@ impl Includer<'_> {
         of_others: bool,
         depth: usize,
     ) -> Result<(), Failure> {
-        for definition in definitions {
+        for mut definition in definitions {
+            definition.lenient = of_others;
             let CDefKind::Include { path, system } = &definition.kind else {
                 if !(of_others && self.is_of_the_kernel(&definition)) {
                     self.definitions.push(definition);

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
+use rtscript_lang::btf::Kind;
 use rtscript_lang::kernel::Kernel;
-use rtscript_lang::provider::Target;
+use rtscript_lang::provider::{AttachError, Target};
 
 use crate::attach::Attach;
 use crate::providers::PROVIDERS;
@@ -16,6 +17,11 @@ use crate::report::{Failure, list_failure, say};
 /// whole names, unless it is a provider's own name. A provider that cannot list is passed over with a warning, except
 /// where it is the only one that was asked.
 pub fn list(pattern: &str, kernel: &dyn Kernel, verbose: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    if let Some((tag, name)) = pattern.split_once(' ')
+        && let Some(kinds) = kinds_of(tag)
+    {
+        return list_types(tag, kinds, name.trim(), kernel, verbose, out);
+    }
     let (provider, point) = pattern.split_once(':').unwrap_or((pattern, "*"));
     let mut asked: Vec<&dyn Attach> =
         PROVIDERS.iter().copied().filter(|it| is_named(*it, provider)).collect();
@@ -44,6 +50,38 @@ pub fn list(pattern: &str, kernel: &dyn Kernel, verbose: bool, out: &mut dyn Wri
         let targets = targets.iter().filter(|target| !whole_names || matches(pattern, &target.name));
         write_targets(provider, targets, kernel, verbose, out)
             .map_err(|error| Failure::unwritten("the list", &error))?;
+    }
+    Ok(())
+}
+
+/// What `struct`, `union` and `enum` are in BTF.
+fn kinds_of(tag: &str) -> Option<&'static [Kind]> {
+    match tag {
+        "struct" => Some(&[Kind::Struct]),
+        "union" => Some(&[Kind::Union]),
+        "enum" => Some(&[Kind::Enum, Kind::Enum64]),
+        _ => None,
+    }
+}
+
+/// Writes the names of the kernel's types that match, in their order; with `verbose` their definitions in C.
+fn list_types(
+    tag: &str,
+    kinds: &[Kind],
+    pattern: &str,
+    kernel: &dyn Kernel,
+    verbose: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let btf = kernel.btf().map_err(|error| Failure::line(list_failure(&AttachError::Kernel(error))))?;
+    let of_kind = kinds.iter().flat_map(|&kind| btf.of_kind(kind));
+    let mut found: Vec<_> = of_kind.filter(|(_, name)| !name.is_empty() && matches(pattern, name)).collect();
+    found.sort_by_key(|(id, name)| (*name, *id));
+    found.dedup_by_key(|(_, name)| *name);
+    for (id, name) in found {
+        let text = if verbose { btf.definition(id) } else { None };
+        let text = text.unwrap_or_else(|| format!("{tag} {name}"));
+        writeln!(out, "{text}").map_err(|error| Failure::unwritten("the list", &error))?;
     }
     Ok(())
 }
@@ -125,6 +163,14 @@ mod tests {
         assert!(listed("rawtracepoint", false).unwrap().contains(&names));
         assert_eq!(listed("rt:no_such_event", false).unwrap(), "");
         assert!(listed("nothing:x", false).is_err());
+    }
+
+    #[test]
+    fn types_are_listed_by_their_tag() {
+        assert_eq!(listed("struct task_struct", false).unwrap(), "struct task_struct\n");
+        assert!(listed("struct task_struct", true).unwrap().starts_with("struct task_struct {\n\t"));
+        assert!(listed("struct task_*", false).unwrap().contains("struct task_struct\n"));
+        assert_eq!(listed("union there_is_none", true).unwrap(), "");
     }
 
     #[test]

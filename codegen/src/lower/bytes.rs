@@ -3,7 +3,7 @@
 use rtscript_lang::record::Record;
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{Expr, ExprKind, Intrinsic};
-use rtscript_lang::types::{Space, Stack, StackMode, Type};
+use rtscript_lang::types::{Space, Stack, StackMode, Structs, Type};
 
 use super::Lowering;
 use super::memory::{Address, Memory, size_of};
@@ -72,7 +72,15 @@ impl Lowering<'_, '_> {
             | ExprKind::Arg(_)
             | ExprKind::Retval => {
                 let from = self.place(expr);
-                self.write_from(&from, &expr.ty, to, exact, expr.span);
+                // A structure brings along what follows the NUL of its texts.
+                let in_struct = matches!(expr.kind, ExprKind::Field(..) | ExprKind::Index(..));
+                match &expr.ty {
+                    Type::String(capacity) if exact && in_struct => {
+                        // One that fills its array has no NUL there, and gets one where there is room.
+                        self.read_text(&from, to, room.min(capacity + 1), room, true, expr.span);
+                    }
+                    _ => self.write_from(&from, &expr.ty, to, exact, expr.span),
+                }
             }
             // Scalars, which were handled above.
             ExprKind::Int(_)
@@ -105,10 +113,40 @@ impl Lowering<'_, '_> {
                 }
                 *capacity
             }
-            _ if foreign => self.structs().size_in_memory(ty),
-            _ => layout,
+            // No more: a part of a larger value has others behind it.
+            _ => self.structs().size_in_memory(ty),
         };
         self.copy(from, to, bytes, layout, span);
+        if exact {
+            self.clear_padding(ty, to);
+        }
+    }
+
+    /// Makes zero what lies between the members of a structure, where a copy has brought anything.
+    fn clear_padding(&mut self, ty: &Type, at: &Address) {
+        if !matches!(ty, Type::Struct(_) | Type::Array(..)) {
+            return;
+        }
+        let mut used = vec![0; self.structs().size_in_memory(ty) as usize];
+        cover(self.structs(), ty, 0, &mut used);
+        let mut from = 0;
+        while from < used.len() {
+            let same = used[from..].iter().take_while(|byte| **byte == used[from]).count();
+            let there = at.plus(from as u32);
+            match used[from] {
+                0xff => {}
+                0 => self.clear(&there, same as u32),
+                mask => {
+                    for index in 0..same {
+                        let byte = there.plus(index as u32);
+                        let value = self.read_int(&byte, Size::B, false, Span::default());
+                        let kept = self.b.binary(AluOp::And, value, Operand::Imm(i32::from(mask)));
+                        self.b.store(Size::B, byte.base, byte.offset, Operand::Value(kept));
+                    }
+                }
+            }
+            from += same;
+        }
     }
 
     /// Reads a string up to its NUL, at most `capacity` bytes with it; the rest stays as it is, or is zero if `exact`.
@@ -152,7 +190,7 @@ impl Lowering<'_, '_> {
     fn write_with_capacity(&mut self, inner: &Expr, ty: &Type, to: &Address, exact: bool) {
         let (from, into) = match (&inner.ty, ty) {
             (Type::String(from), Type::String(into)) => (*from, *into),
-            _ => return self.write(inner, to, exact),
+            _ => return self.write(inner, to, exact || matches!(inner.ty, Type::String(_))),
         };
         let room = self.structs().layout(ty).size;
         let inner_room = self.structs().layout(&inner.ty).size;
@@ -252,7 +290,7 @@ impl Lowering<'_, '_> {
             _ => Memory::Kernel,
         };
         let base = self.scalar(pointer);
-        Address { memory, base, offset: 0, field: None }
+        Address { memory, base, offset: 0, field: None, align: 8 }
     }
 
     /// How many bytes `str` may read, its NUL included: at most the capacity.
@@ -440,5 +478,58 @@ impl Lowering<'_, '_> {
             self.b.leave_loop();
         }
         self.b.switch_sealed(after);
+    }
+}
+
+/// Sets the bits of `used` that hold something of a value which begins at `offset` bits.
+fn cover(structs: &Structs, ty: &Type, offset: usize, used: &mut [u8]) {
+    let bits = match ty {
+        Type::Struct(id) => match structs.structs[*id].fields.as_deref() {
+            Some(fields) if !fields.is_empty() => {
+                for field in fields {
+                    let start = offset + field.offset_bits as usize;
+                    match field.bits {
+                        Some(width) => mark(used, start, usize::from(width)),
+                        None => cover(structs, &field.ty, start, used),
+                    }
+                }
+                return;
+            }
+            Some(_) | None => 8 * structs.size_in_memory(ty),
+        },
+        Type::Array(element, count) => {
+            let size = 8 * structs.size_in_memory(element) as usize;
+            for index in 0..*count as usize {
+                cover(structs, element, offset + index * size, used);
+            }
+            return;
+        }
+        Type::Void
+        | Type::Bool
+        | Type::Int(_)
+        | Type::Enum(_)
+        | Type::String(_)
+        | Type::Buffer(_)
+        | Type::Pointer(..)
+        | Type::Tuple(_)
+        | Type::Record(_)
+        | Type::Stack(_)
+        | Type::KernelSymbol
+        | Type::UserSymbol
+        | Type::Inet
+        | Type::Mac
+        | Type::Timestamp(..)
+        | Type::Username
+        | Type::Probe
+        | Type::Aggregate(_) => 8 * structs.size_in_memory(ty),
+    };
+    mark(used, offset, bits as usize);
+}
+
+fn mark(used: &mut [u8], start: usize, bits: usize) {
+    for bit in start..start + bits {
+        if let Some(byte) = used.get_mut(bit / 8) {
+            *byte |= 1 << (bit % 8);
+        }
     }
 }

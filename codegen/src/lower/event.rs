@@ -201,7 +201,7 @@ impl Lowering<'_, '_> {
         let last = (PAGE - SMALL_STRING) as i32;
         self.b.branch(Cond::Gt, on_page, Operand::Imm(last), too_long, same_page);
         self.b.switch_sealed(same_page);
-        let from = Address { memory: Memory::Kernel, base, offset: 0, field: None };
+        let from = Address { memory: Memory::Kernel, base, offset: 0, field: None, align: 8 };
         let ones = self.b.iconst(0x0101_0101_0101_0101);
         let highs = self.b.iconst(0x8080_8080_8080_8080_u64 as i64);
         let ended = self.b.block();
@@ -376,7 +376,7 @@ impl Lowering<'_, '_> {
         self.b.set(used, zero);
         let complete = self.b.block();
         for (index, field) in record.fields.iter().take(words as usize).enumerate() {
-            let at = Address { memory, base, offset: index as i32 * 8, field: None };
+            let at = Address { memory, base, offset: index as i32 * 8, field: None, align: 8 };
             let word = self.read_int(&at, Size::D, false, span);
             let more = self.b.block();
             self.b.branch(Cond::Eq, word, Operand::Imm(0), complete, more);
@@ -384,7 +384,7 @@ impl Lowering<'_, '_> {
             let so_far = self.b.get(used);
             let bounded = self.at_most(so_far, room);
             let to = self.b.add(start, Operand::Value(bounded));
-            let from = Address { memory, base: word, offset: 0, field: None };
+            let from = Address { memory, base: word, offset: 0, field: None, align: 8 };
             let most = self.b.iconst(i64::from(capacity));
             let length = self.read_text_into(&from, &Address::own(to, 0), most, span);
             let fine = self.b.block();

@@ -365,7 +365,7 @@ impl Lowering<'_, '_> {
                     Type::Pointer(_, Space::Context) => Memory::Context,
                     _ => Memory::Kernel,
                 };
-                Address { memory, base, offset: 0, field: None }
+                Address { memory, base, offset: 0, field: None, align: 8 }
             }
             ExprKind::TupleField(base, index) => {
                 let types: Vec<Type> = match &base.ty {
@@ -389,6 +389,8 @@ impl Lowering<'_, '_> {
                 // A longer capacity needs room of its own; a shorter one is a prefix.
                 match (&inner.ty, &expr.ty) {
                     (Type::String(from), Type::String(to)) if to > from => self.in_slot(expr),
+                    // What follows the NUL of a text is part of an array.
+                    (Type::String(_), Type::Array(..)) => self.in_slot(expr),
                     _ => self.place(inner),
                 }
             }
@@ -483,7 +485,8 @@ impl Lowering<'_, '_> {
             Place::Indirect { word, offset } => {
                 let base = self.b.load(Size::D, false, context, word as i32);
                 self.trust(base);
-                let at = Address { memory: Memory::Kernel, base, offset: offset as i32, field: None };
+                let at =
+                    Address { memory: Memory::Kernel, base, offset: offset as i32, field: None, align: 8 };
                 let value = self.read_int(&at, Size::D, false, span);
                 self.cut(value, ty)
             }
@@ -511,13 +514,17 @@ impl Lowering<'_, '_> {
                 let base = self.b.add(base, Operand::Imm(from));
                 self.trust(base);
                 self.known.in_context.insert(base);
-                Address { memory: Memory::Kernel, base, offset: 0, field: None }
+                Address { memory: Memory::Kernel, base, offset: 0, field: None, align: 8 }
             }
-            Place::Bytes(offset) | Place::Word(offset) => {
-                Address { memory: Memory::Context, base: context, offset: offset as i32, field: None }
-            }
+            Place::Bytes(offset) | Place::Word(offset) => Address {
+                memory: Memory::Context,
+                base: context,
+                offset: offset as i32,
+                field: None,
+                align: 8,
+            },
             Place::Indirect { .. } => {
-                Address { memory: Memory::Context, base: context, offset: 0, field: None }
+                Address { memory: Memory::Context, base: context, offset: 0, field: None, align: 8 }
             }
         }
     }
@@ -640,7 +647,7 @@ impl Lowering<'_, '_> {
         let (root, index, offset) = self.task_member("comm")?;
         let path = rtscript_lang::typed::FieldPath { steps: vec![(root, index)], offset, bits: None };
         let base = self.current_task();
-        Some(self.member(&Address { memory: Memory::Kernel, base, offset: 0, field: None }, &path))
+        Some(self.member(&Address { memory: Memory::Kernel, base, offset: 0, field: None, align: 8 }, &path))
     }
 }
 

@@ -37,11 +37,13 @@ pub(super) struct Address {
     pub offset: i32,
     /// A member of the kernel's structure at `base`, whose offset is relocated.
     pub field: Option<Access>,
+    /// What the base is a multiple of: 8, or less where it is an element of an array of odd structures.
+    pub align: u32,
 }
 
 impl Address {
     pub fn own(base: Value, offset: i32) -> Address {
-        Address { memory: Memory::Own, base, offset, field: None }
+        Address { memory: Memory::Own, base, offset, field: None, align: 8 }
     }
 
     /// So many bytes further on.
@@ -49,10 +51,12 @@ impl Address {
         Address { offset: self.offset + bytes as i32, ..self.clone() }
     }
 
-    /// The largest access that is aligned here. Own memory begins aligned to 8.
+    /// The largest access that is aligned here.
     fn chunk(&self) -> u32 {
         match self.memory {
-            Memory::Own | Memory::Context => 1 << (self.offset as u32).trailing_zeros().min(3),
+            Memory::Own | Memory::Context => {
+                self.align.min(1 << (self.offset as u32).trailing_zeros().min(3))
+            }
             Memory::Kernel | Memory::User => 8,
         }
     }
@@ -131,7 +135,8 @@ impl Lowering<'_, '_> {
                 let start = self.pointer(address);
                 let distance = self.b.binary(AluOp::Mul, index, Operand::Imm(size as i32));
                 let base = self.b.add(start, Operand::Value(distance));
-                Address { base, offset: 0, field: None, ..*address }
+                let align = address.chunk().min(1 << size.trailing_zeros().min(3));
+                Address { base, offset: 0, field: None, align, ..*address }
             }
         }
     }
@@ -156,6 +161,9 @@ impl Lowering<'_, '_> {
     /// Reads a number of this width.
     pub(super) fn read_int(&mut self, address: &Address, size: Size, signed: bool, span: Span) -> Value {
         match (address.memory, self.shared.target.read) {
+            (Memory::Own | Memory::Context, _) if size.bytes() > address.chunk() => {
+                self.read_in_parts(address, size, signed)
+            }
             (Memory::Own | Memory::Context, _) => {
                 let at = self.flat(address);
                 self.load(size, signed, at.base, at.offset)
@@ -174,6 +182,20 @@ impl Lowering<'_, '_> {
                 self.load(size, signed, to.base, to.offset)
             }
         }
+    }
+
+    /// Reads a number that does not lie at a multiple of its size, as in a packed structure: the verifier wants every
+    /// load from our memory aligned.
+    fn read_in_parts(&mut self, address: &Address, size: Size, signed: bool) -> Value {
+        let at = self.flat(address);
+        let part = at.chunk();
+        let mut whole = self.load(size_of(part), false, at.base, at.offset);
+        for index in 1..size.bytes() / part {
+            let more = self.load(size_of(part), false, at.base, at.offset + (index * part) as i32);
+            let placed = self.b.binary(AluOp::Lsh, more, Operand::Imm((8 * index * part) as i32));
+            whole = self.b.binary(AluOp::Or, whole, Operand::Value(placed));
+        }
+        if signed && size != Size::D { self.b.extend(whole, size, true) } else { whole }
     }
 
     /// A load that extends by sign where the instruction set has it, and by two shifts where not.

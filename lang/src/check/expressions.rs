@@ -131,6 +131,9 @@ impl Checker<'_> {
         if let Some(index) = builtins::word_index(name) {
             return self.word(index, span);
         }
+        if let Some((id, value)) = self.defined_enumerator(name) {
+            return Some(constant(value as u64, Type::Enum(id), span));
+        }
         if let Some(value) = constants::find(name) {
             return Some(signed_literal(value, span));
         }

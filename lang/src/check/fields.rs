@@ -106,7 +106,7 @@ impl Checker<'_> {
         if space_of(&place) == Some(Space::User) {
             ty = in_user_space(ty);
         }
-        let path = self.path_of(member);
+        let path = self.path_of(member, name.span)?;
         // A member of a member is one way from the outer structure.
         let kind = match place.kind {
             ExprKind::Field(outer, mut way) if way.bits.is_none() => {
@@ -120,21 +120,26 @@ impl Checker<'_> {
         Some(Expr { kind, ty, span })
     }
 
-    fn path_of(&self, member: Member) -> FieldPath {
+    fn path_of(&mut self, member: Member, at: Span) -> Option<FieldPath> {
         let Some(width) = member.bits else {
-            return FieldPath { steps: member.steps, offset: member.offset_bits / 8, bits: None };
+            let offset = member.offset_bits / 8;
+            return Some(FieldPath { steps: member.steps, offset, bits: None });
         };
         // The unit of the declared type that the bits begin in, or as large a one as holds all of them.
-        let mut unit = self.structs.size_in_memory(&member.ty).clamp(1, 8).next_power_of_two();
-        loop {
-            let offset = member.offset_bits / 8 / unit * unit;
+        let first = self.structs.size_in_memory(&member.ty).clamp(1, 8).next_power_of_two();
+        let units = [1, 2, 4, 8].into_iter().filter(|&unit| unit >= first);
+        let aligned = units.map(|unit| (unit, member.offset_bits / 8 / unit * unit));
+        // A packed one may lie across the units: from the byte that it begins in.
+        let places = aligned.chain([(8, member.offset_bits / 8)]);
+        for (unit, offset) in places {
             let shift = member.offset_bits - offset * 8;
-            if shift + u32::from(width) <= unit * 8 || unit == 8 {
+            if shift + u32::from(width) <= unit * 8 {
                 let bits = BitField { unit: unit as u8, shift: shift as u8, width };
-                return FieldPath { steps: member.steps, offset, bits: Some(bits) };
+                return Some(FieldPath { steps: member.steps, offset, bits: Some(bits) });
             }
-            unit *= 2;
         }
+        self.not_yet("a bit-field that lies in nine bytes", at);
+        None
     }
 
     /// The member of this name. The outer `None` is an error that was reported.

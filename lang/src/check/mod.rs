@@ -20,6 +20,7 @@ mod actions;
 mod attach;
 mod blocks;
 mod calls;
+mod definitions;
 mod each;
 mod error;
 mod expressions;
@@ -52,6 +53,7 @@ use crate::types::{StackMode, Structs, Type};
 pub use error::{CheckError, DidYouMean, Expanded, Fact, Warning};
 
 use attach::Instance;
+use definitions::Definitions;
 use solve::{Entities, Walk};
 
 /// What the command line and the environment say about a script.
@@ -91,6 +93,7 @@ pub fn check(
         config: Config::default(),
         stack_mode: StackMode::Symbols,
         structs: Structs::default(),
+        definitions: Definitions::default(),
         instances: Vec::new(),
         entities: Entities::default(),
         actions: PrimaryMap::new(),
@@ -117,6 +120,8 @@ struct Checker<'a> {
     /// The setting `stack_mode`.
     stack_mode: StackMode,
     structs: Structs,
+    /// What the script defines in C.
+    definitions: Definitions<'a>,
     instances: Vec<Instance<'a>>,
     entities: Entities,
     actions: PrimaryMap<ActionId, Action>,

@@ -352,7 +352,7 @@ fn compare_of(op: CompareOp, left: Expr, right: Expr, span: Span) -> Option<Expr
 }
 
 /// A constant of the smallest type that holds it, as literals are.
-fn is_literal(expr: &Expr) -> bool {
+pub(super) fn is_literal(expr: &Expr) -> bool {
     let ExprKind::Int(value) = expr.kind else { return false };
     let as_literal = if expr.ty == Type::U64 {
         literal(value, expr.span)

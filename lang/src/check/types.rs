@@ -4,9 +4,11 @@ use rtscript_syntax::ast::{self, Tag, TypeExprKind, TypeOrExpr};
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::Fact;
+use super::error::{CFact, Fact};
+use super::fields::in_user_space;
 use super::nearest::nearest;
-use super::numbers::cast;
+use super::numbers::{cast, fits as fits_int, value_of};
+use super::operators::is_literal;
 use crate::btf::Kind;
 use crate::builtins;
 use crate::typed::{Expr, ExprKind};
@@ -92,7 +94,9 @@ impl Checker<'_> {
             TypeOrExpr::Expr(ast::Expr { kind: ast::ExprKind::Ident(name), span })
                 if builtins::find(name).is_none() && builtins::word_index(name).is_none() =>
             {
-                match self.structs.named(name, self.kernel) {
+                let defined = self.defined_name(name).flatten();
+                let found = defined.map_or_else(|| self.structs.named(name, self.kernel), |ty| Ok(Some(ty)));
+                match found {
                     Ok(Some(ty)) => Some(ty),
                     Ok(None) | Err(_) => {
                         let name = ast::Expr { kind: ast::ExprKind::Ident(name.clone()), span: *span };
@@ -114,12 +118,9 @@ impl Checker<'_> {
         if name == BUFFER {
             return Some(Type::Buffer(self.config.max_strlen));
         }
-        for definition in &self.script.definitions {
-            if let ast::CDefKind::Typedef { name: known, ty } = &definition.kind
-                && known.name == name
-            {
-                return self.written_type(ty, space);
-            }
+        if let Some(found) = self.defined_name(name) {
+            let user = space == Space::User;
+            return found.map(|ty| if user { in_user_space(ty) } else { ty });
         }
         let found = self.structs.named(name, self.kernel);
         if let Some(ty) = self.fact(found, at)? {
@@ -130,7 +131,10 @@ impl Checker<'_> {
         None
     }
 
-    fn tagged_type(&mut self, tag: Tag, name: &ast::Ident) -> Option<Type> {
+    pub(super) fn tagged_type(&mut self, tag: Tag, name: &ast::Ident) -> Option<Type> {
+        if let Some(found) = self.defined_type(tag, &name.name) {
+            return found;
+        }
         let found = self.structs.tagged(tag, &name.name, self.kernel);
         if let Some(ty) = self.fact(found, name.span)? {
             return Some(ty);
@@ -153,6 +157,70 @@ impl Checker<'_> {
         None
     }
 
+    /// `(uint8[8])number`, `(int8[])"text"`: the same bytes as an array. What is written without a length has as many
+    /// elements as there are bytes for.
+    fn cast_to_array(
+        &mut self,
+        element: &ast::TypeExpr,
+        len: Option<&ast::Expr>,
+        operand: Expr,
+        space: Space,
+        span: Span,
+    ) -> Option<Expr> {
+        let element = self.written_type(element, space)?;
+        let size = self.structs.size_in_memory(&element).max(1);
+        let count = match len {
+            Some(len) => {
+                let value = self.expr(len)?;
+                let expected = "a number from 1 to 1048576";
+                Some(self.constant_in(&value, "the length of an array", expected, 1..=MAX_SIZE)? as u32)
+            }
+            None => None,
+        };
+        let is_number = self.is_number(&operand.ty);
+        let fits = matches!(element, Type::Int(_) | Type::Bool)
+            && (is_number || matches!(operand.ty, Type::Array(..) | Type::String(_)));
+        if !fits {
+            let array = Type::Array(Box::new(element), count.unwrap_or(0));
+            let (from, to) = (self.type_name(&operand.ty), self.type_name(&array));
+            self.error(Fact::BadCast { from, to, at: operand.span, help: None });
+            return None;
+        }
+        let operand = if is_number {
+            // A literal has the width that is asked for.
+            let wanted = count.map_or(8, |count| count.saturating_mul(size));
+            let number = self.number(operand, "a cast")?;
+            match (value_of(&number), wanted) {
+                (Some(value), 1 | 2 | 4 | 8) => {
+                    let int = Int { size: wanted as u8, signed: value < 0 };
+                    if self.is_flexible(&number) && !fits_int(value, int) {
+                        let ty = self.type_name(&Type::Int(int));
+                        self.error(Fact::OutOfRange { value, ty, at: number.span });
+                        return None;
+                    }
+                    if is_literal(&number) { cast(number, &Type::Int(int)) } else { number }
+                }
+                (Some(_) | None, _) => number,
+            }
+        } else {
+            operand
+        };
+        let has = self.structs.size_in_memory(&operand.ty);
+        let count = count.unwrap_or(has / size);
+        let array = Type::Array(Box::new(element), count);
+        let wants = count.saturating_mul(size);
+        if has != wants {
+            return self.bad_cast_size(&operand, &array, has, wants);
+        }
+        Some(Expr { kind: ExprKind::Cast(Box::new(operand)), ty: array, span })
+    }
+
+    fn bad_cast_size(&mut self, operand: &Expr, to: &Type, has: u32, wants: u32) -> Option<Expr> {
+        let (from, to) = (self.type_name(&operand.ty), self.type_name(to));
+        self.error(Fact::C(CFact::CastSize { from, to, has, wants, at: operand.span }));
+        None
+    }
+
     /// `(type)operand`
     pub(super) fn cast(&mut self, ty: &ast::TypeExpr, operand: &ast::Expr, span: Span) -> Option<Expr> {
         let operand = self.expr(operand);
@@ -161,6 +229,11 @@ impl Checker<'_> {
             Some(Type::Pointer(_, space)) => *space,
             Some(_) | None => self.instances[self.walk.instance?].context.space,
         };
+        if let TypeExprKind::Array { element, len } = &ty.kind
+            && !matches!(&element.kind, TypeExprKind::Named(name) if name == STRING || name == BUFFER)
+        {
+            return self.cast_to_array(element, len.as_deref(), operand?, space, span);
+        }
         let to = self.written_type(ty, space);
         let (operand, to) = (operand?, to?);
         let is_address = matches!(operand.ty, Type::Pointer(..)) || self.is_number(&operand.ty);
@@ -172,9 +245,12 @@ impl Checker<'_> {
                 Some(cast(operand.clone(), &to))
             }
             Type::String(_) | Type::Buffer(_) => self.convert(operand.clone(), &to).ok(),
-            Type::Array(..) if self.is_number(&operand.ty) || matches!(operand.ty, Type::String(_)) => {
-                self.not_yet("a cast to an array", span);
-                return None;
+            Type::Int(int) if matches!(operand.ty, Type::Array(..)) => {
+                let (has, wants) = (self.structs.size_in_memory(&operand.ty), u32::from(int.size));
+                if has != wants {
+                    return self.bad_cast_size(&operand, &to, has, wants);
+                }
+                Some(cast(operand.clone(), &to))
             }
             _ if to == operand.ty => Some(operand.clone()),
             _ => None,
@@ -198,24 +274,5 @@ impl Checker<'_> {
         let (from, to) = (self.type_name(&operand.ty), self.type_name(&to));
         self.error(Fact::BadCast { from, to, at: operand.span, help });
         None
-    }
-
-    /// Takes over the C definitions in front of the script.
-    pub(super) fn define_types(&mut self) {
-        for definition in &self.script.definitions {
-            match &definition.kind {
-                // What they would bring comes from BTF and from the table of constants.
-                ast::CDefKind::Include { .. } => {}
-                ast::CDefKind::Define(_) | ast::CDefKind::Typedef { .. } => {}
-                ast::CDefKind::Type(of) => {
-                    // A definition of what the kernel has is how scripts do without BTF.
-                    let name = of.name.as_ref();
-                    let known = name.map(|name| self.structs.tagged(of.tag, &name.name, self.kernel));
-                    if !matches!(known, Some(Ok(Some(_)))) {
-                        self.not_yet(format!("defining a type by `{}`", of.tag.keyword()), definition.span);
-                    }
-                }
-            }
-        }
     }
 }

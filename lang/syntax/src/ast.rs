@@ -504,6 +504,8 @@ impl Tag {
 pub struct CDef {
     pub kind: CDefKind,
     pub span: Span,
+    /// Found in a header of others: what is wrong with it is of no interest unless it is used.
+    pub lenient: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

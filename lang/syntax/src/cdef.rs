@@ -42,7 +42,7 @@ pub(crate) fn directive<'s>(
                 (None, None) => return wrong(ErrorKind::DirectiveName("include")),
             };
             let kind = CDefKind::Include { path: path.into(), system };
-            (Some(CDef { kind, span }), None)
+            (Some(CDef { kind, span, lenient: false }), None)
         }
         "define" => {
             let name = word(rest);
@@ -64,7 +64,7 @@ pub(crate) fn directive<'s>(
             let (whole, at) = (&text[..end], end - body.len());
             let value = expression(whole, at, base, &mut Vec::new()).or_else(|| type_name(whole, at, base));
             let define = Define { name: ident, params, body: body.into(), value };
-            (Some(CDef { kind: CDefKind::Define(define), span }), None)
+            (Some(CDef { kind: CDefKind::Define(define), span, lenient: false }), None)
         }
         "undef" => match word(rest) {
             "" => wrong(ErrorKind::DirectiveName("undef")),
@@ -226,7 +226,8 @@ impl<'s, 'e> Parser<'s, 'e> {
                 let (name, ty) = self.declarator(&ty)?;
                 let Some(name) = name else { return self.unexpected(&["a name"]) };
                 self.attributes()?;
-                definitions.push(CDef { kind: CDefKind::Typedef { name, ty }, span: self.since(start) });
+                let kind = CDefKind::Typedef { name, ty };
+                definitions.push(CDef { kind, span: self.since(start), lenient: false });
                 if !self.take(Token::Comma) {
                     break;
                 }
@@ -250,7 +251,7 @@ impl<'s, 'e> Parser<'s, 'e> {
             self.take(Token::Semicolon);
         }
         let span = self.since(start);
-        definitions.push(CDef { kind: CDefKind::Type(def), span });
+        definitions.push(CDef { kind: CDefKind::Type(def), span, lenient: false });
         Ok(())
     }
 

@@ -37,6 +37,68 @@ pub enum CFact {
         #[label("defined here")]
         defined: Span,
     },
+
+    #[error("{what} is defined twice")]
+    #[diagnostic(code("rt::defined-twice"))]
+    Redefined {
+        what: String,
+        #[label("again")]
+        at: Span,
+        #[label("first here")]
+        first: Span,
+    },
+
+    #[error("the enumerator `{name}` is there twice")]
+    #[diagnostic(code("rt::defined-twice"))]
+    EnumeratorTwice {
+        name: String,
+        #[label("again")]
+        at: Span,
+    },
+
+    /// A type whose size is not known, where a value of it is wanted.
+    #[error("nothing says how large `{ty}` is")]
+    #[diagnostic(code("rt::incomplete"), help("define it further up, or use a pointer to it"))]
+    Incomplete {
+        ty: String,
+        #[label("it is only declared")]
+        at: Span,
+    },
+
+    #[error("`{ty}` would hold itself")]
+    #[diagnostic(code("rt::holds-itself"), help("a member may be a pointer to it: `{ty} *`"))]
+    HoldsItself {
+        ty: String,
+        #[label("is a part of itself")]
+        at: Span,
+    },
+
+    #[error("a bit-field of `{ty}` cannot be {width} wide")]
+    #[diagnostic(code("rt::bad-width"))]
+    BadWidth {
+        ty: String,
+        width: i128,
+        #[label("not as many bits as its type has")]
+        at: Span,
+    },
+
+    #[error("`{from}` cannot become `{to}`: it has {has} bytes, and {wants} are wanted")]
+    #[diagnostic(code("rt::cast-size"))]
+    CastSize {
+        from: String,
+        to: String,
+        has: u32,
+        wants: u32,
+        #[label("{has} bytes")]
+        at: Span,
+    },
+
+    #[error("a type of more than 256 MiB")]
+    #[diagnostic(code("rt::too-large"))]
+    TooLarge {
+        #[label("too large")]
+        at: Span,
+    },
 }
 
 /// What stands behind the name of a macro.
