@@ -110,7 +110,9 @@ impl Provider for Uretprobe {
         structs: &mut Structs,
     ) -> Result<Context, AttachError> {
         let result = function(target, kernel, structs).and_then(|function| function.result);
-        let ty = result.filter(Type::is_scalar).unwrap_or(Type::U64);
+        // An address of anything is a number, as it is where nothing is known: scripts count and compare it.
+        let is_telling = |ty: &Type| ty.is_scalar() && *ty != Type::pointer(Type::Void, Space::User);
+        let ty = result.filter(is_telling).unwrap_or(Type::U64);
         let retval = Arg { name: "retval".to_owned(), ty, place: Place::Word(RESULT) };
         let (args, words) = (Vec::new(), Vec::new());
         Ok(Context { program: ProgramKind::Uprobe, args, words, retval: Some(retval), space: Space::User })
@@ -259,8 +261,8 @@ fn unknown_function(elf: &Elf, name: &str) -> AttachError {
     let symbols = elf.symbols();
     let names = symbols.iter().filter(|symbol| symbol.kind != Kind::Data).map(|symbol| symbol.name);
     AttachError::Unknown {
-        what: format!("function in {}", elf.path().display()),
-        name: name.to_owned(),
+        what: "function".to_owned(),
+        name: format!("{}:{name}", elf.path().display()),
         nearest: nearest(name, names),
     }
 }
