@@ -100,7 +100,11 @@ fn load_all(name: &str, text: &str, options: &Options, kernel: &RunningKernel) -
             let log = error.log().map(tail).unwrap_or_default();
             Refused::Kernel(format!("{form}: {}{log}", compiler::render(vec![error], &front.sources)))
         })?;
-        let infos = loaded.programs.iter().map(|program| program.info().expect("the kernel tells"));
+        let infos = loaded
+            .programs
+            .iter()
+            .flat_map(|program| &program.copies)
+            .map(|(_, program)| program.info().expect("the kernel tells"));
         let (insns, walked) =
             infos.fold((0, 0), |(insns, walked), info| (insns + info.insns, walked + info.verified_insns));
         sizes.push(format!("{form} {insns} ({walked})"));

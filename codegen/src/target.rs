@@ -19,7 +19,7 @@ pub struct Target {
 /// How kernel memory is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadForm {
-    /// Direct loads behind the kfunc `bpf_rdonly_cast` (6.2 and later). About 1 ns a hop.
+    /// Direct loads behind the kfunc `bpf_rdonly_cast` (6.17 and later). About 1 ns a hop.
     Cast,
     /// The helper `bpf_probe_read_kernel`: any kernel, 28 ns a read, and a failure can be told.
     Probe,

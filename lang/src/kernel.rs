@@ -6,6 +6,7 @@ mod fixture;
 mod format;
 
 use crate::btf::Btf;
+use crate::provider::ProgramKind;
 
 pub use fixture::FixtureKernel;
 
@@ -27,6 +28,10 @@ pub trait Kernel {
 
     /// All tracepoints as `(category, event)`, in the kernel's order.
     fn tracepoints(&self) -> Result<Vec<(String, String)>, KernelError>;
+
+    /// The functions that can be traced, as `(module, function)`, in the kernel's order; `vmlinux` is the kernel itself. A name
+    /// may be there more than once.
+    fn traceable_functions(&self) -> Result<&[(String, String)], KernelError>;
 
     /// The address of a kernel symbol; `None` if there is no such symbol.
     fn symbol_address(&self, name: &str) -> Result<Option<u64>, KernelError>;
@@ -75,7 +80,8 @@ pub enum FieldLocation {
 /// What a kernel's BPF offers, as far as the compiler chooses by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Features {
-    /// The kfunc `bpf_rdonly_cast` (6.2 and later). Its id is looked up when a program that calls it is loaded.
+    /// The kfunc `bpf_rdonly_cast` takes any address as plain memory (6.17 and later; from 6.2 on it asks for a structure).
+    /// Its id is looked up when a program that calls it is loaded.
     pub rdonly_cast: bool,
     /// The instruction `may_goto` (6.9 and later).
     pub may_goto: bool,
@@ -85,6 +91,27 @@ pub struct Features {
     pub for_each: bool,
     /// The helper `bpf_map_lookup_percpu_elem` (5.19 and later).
     pub percpu_lookup: bool,
+    /// Raw tracepoints tell a program which of its attach points has fired (6.10 and later).
+    pub raw_cookies: bool,
+    /// Perf events and kprobes do (5.15 and later).
+    pub perf_cookies: bool,
+    /// Probes of functions that BTF describes do (5.19 and later).
+    pub tracing_cookies: bool,
+}
+
+impl Features {
+    /// Whether one program of this kind can serve several attach points and tell them apart.
+    pub fn tells_attach_points_apart(&self, kind: ProgramKind) -> bool {
+        match kind {
+            ProgramKind::RawTracepoint => self.raw_cookies,
+            ProgramKind::Tracepoint
+            | ProgramKind::PerfEvent
+            | ProgramKind::Kprobe
+            | ProgramKind::Kretprobe
+            | ProgramKind::Uprobe => self.perf_cookies,
+            ProgramKind::Fentry | ProgramKind::Fexit => self.tracing_cookies,
+        }
+    }
 }
 
 /// Why a fact could not be had.

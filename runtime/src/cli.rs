@@ -116,6 +116,10 @@ pub struct CommandLine {
     #[arg(long = "include", value_name = "FILE")]
     pub includes: Vec<PathBuf>,
 
+    /// Take the functions that can be traced from this file: NAME or NAME [MODULE], a line
+    #[arg(long, value_name = "FILE")]
+    pub traceable_functions: Option<PathBuf>,
+
     /// Accepted and ignored
     #[arg(long, hide = true)]
     btf: bool,

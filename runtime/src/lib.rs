@@ -50,6 +50,7 @@ fn perform(line: &CommandLine, task: &Task) -> Result<u8, Failure> {
         btf: std::env::var_os("BPFTRACE_BTF").map(Into::into),
         tracefs: line.tracefs.clone(),
         debug_dirs: line.debuginfo.iter().map(|dir| dir.to_string_lossy().into_owned()).collect(),
+        functions: line.traceable_functions.clone(),
     });
     match task {
         Task::Run(script) => trace::trace(script, &kernel, line),

@@ -7,6 +7,7 @@
 use std::ffi::CString;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 
 use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type, bpf_prog_type};
@@ -19,7 +20,11 @@ use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::syntax::source::Span;
 
-use crate::bpf::{Map, MapSpec, Program, ProgramSpec, Rejection, errno, load_btf, possible_cpus};
+use crate::attach::{LoadAs, Loading};
+use crate::bpf::{
+    Map, MapSpec, Program, ProgramSpec, Rejection, errno, lift_memory_limit, load_btf, possible_cpus,
+};
+use crate::list::provider_of;
 
 /// A hash with more bytes than this takes its memory element by element: taking it at once would take long.
 const PREALLOCATED: u64 = 1 << 20;
@@ -28,8 +33,19 @@ const PREALLOCATED: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Loaded {
     /// In the order of the object's.
-    pub programs: Vec<Program>,
+    pub programs: Vec<LoadedProgram>,
     pub maps: PrimaryMap<MapRef, Map>,
+}
+
+/// A program of the object in the kernel.
+#[derive(Debug, Default)]
+pub struct LoadedProgram {
+    /// One for all its targets, or one for each: with the positions of those that it serves.
+    pub copies: Vec<(Range<usize>, Program)>,
+    /// Of several copies, some may be refused: the positions of their targets.
+    pub refused: Vec<(usize, io::Error)>,
+    /// Whether its targets are attached by one call.
+    pub together: bool,
 }
 
 /// Loads an object. With `verbose` the programs keep the verifier's log. The kernel is asked for the ids of its functions,
@@ -38,31 +54,59 @@ pub fn load(object: &Object, kernel: &dyn Kernel, verbose: bool) -> Result<Loade
     let cpus = possible_cpus().map_err(|error| LoadError::NoMap { name: "cpus".to_owned(), error })?;
     let mut maps = PrimaryMap::with_capacity(object.maps.len());
     for def in object.maps.values() {
-        let map = create(def, cpus);
+        let map = match create(def, cpus) {
+            // Before Linux 5.11 maps count as locked memory, of which a process may have little.
+            Err(error) if errno(&error) == Some(libc::EPERM) && lift_memory_limit().is_ok() => {
+                create(def, cpus)
+            }
+            map => map,
+        };
         maps.push(map.map_err(|error| LoadError::NoMap { name: def.name.clone(), error })?);
     }
     let license = CString::new(object.manifest.config.license.as_str()).unwrap_or_else(|_| c"GPL".to_owned());
     let mut programs = Vec::with_capacity(object.programs.len());
     for (index, program) in object.programs.iter().enumerate() {
         let insns = encode(program, object, &maps, kernel)?;
-        let refused = |rejection| {
-            let info = object.manifest.programs.get(index);
-            let probe = info.and_then(|info| info.targets.first()).map_or("", |(target, _)| &target.name);
-            let span = info.map_or(Span::default(), |info| info.span);
-            refused(program, probe, span, rejection)
+        let info = object.manifest.programs.get(index);
+        let targets = info.map_or(&[][..], |info| &info.targets);
+        let span = info.map_or(Span::default(), |info| info.span);
+        let name = |index: usize| targets.get(index).map_or("", |(target, _)| target.name.as_str());
+        let loading = match targets.first().and_then(|(target, _)| provider_of(target)) {
+            Some(provider) => provider.loading(targets, kernel),
+            None => Ok(Loading::Once(LoadAs::default())),
+        };
+        let whole = 0..targets.len();
+        let (each, together) = match loading {
+            Ok(Loading::Once(one)) => (vec![(whole, one)], false),
+            Ok(Loading::Together(one)) => (vec![(whole, one)], true),
+            Ok(Loading::Each(each)) => ((0..).map(|at| at..at + 1).zip(each).collect(), false),
+            Err(error) => return Err(LoadError::Unsupported { probe: name(0).to_owned(), error, span }),
         };
         let functions = program.functions();
-        let btf =
-            functions.as_ref().map(|functions| load_btf(&functions.btf)).transpose().map_err(refused)?;
-        let spec = ProgramSpec {
-            license: &license,
-            log_level: u32::from(verbose),
-            btf: btf.as_ref().map(|btf| btf.as_fd()),
-            func_info: functions.as_ref().map_or(&[], |functions| &functions.records),
-            ..ProgramSpec::new(kind(program.kind), &program.name, &insns)
-        };
-        let loaded = Program::load(&spec).map_err(refused)?;
-        programs.push(loaded);
+        let btf = functions.as_ref().map(|functions| load_btf(&functions.btf)).transpose();
+        let btf = btf.map_err(|rejection| refused(program, name(0), span, rejection))?;
+        let mut made = LoadedProgram { together, ..LoadedProgram::default() };
+        let count = each.len();
+        for (served, one) in each {
+            let spec = ProgramSpec {
+                license: &license,
+                log_level: u32::from(verbose),
+                expected_attach_type: one.attach_type,
+                attach_btf_id: one.btf_id,
+                attach_to: one.object.as_ref().map(|object| object.as_fd()),
+                btf: btf.as_ref().map(|btf| btf.as_fd()),
+                func_info: functions.as_ref().map_or(&[], |functions| &functions.records),
+                ..ProgramSpec::new(kind(program.kind), &program.name, &insns)
+            };
+            match Program::load(&spec) {
+                Ok(loaded) => made.copies.push((served, loaded)),
+                Err(rejection) if made.refused.len() + 1 < count => {
+                    made.refused.push((served.start, rejection.error));
+                }
+                Err(rejection) => return Err(refused(program, name(served.start), span, rejection)),
+            }
+        }
+        programs.push(made);
     }
     Ok(Loaded { programs, maps })
 }
@@ -98,7 +142,10 @@ fn kind(kind: ProgramKind) -> bpf_prog_type {
         ProgramKind::RawTracepoint => bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT,
         ProgramKind::Tracepoint => bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT,
         ProgramKind::PerfEvent => bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT,
-        ProgramKind::Uprobe => bpf_prog_type::BPF_PROG_TYPE_KPROBE,
+        ProgramKind::Kprobe | ProgramKind::Kretprobe | ProgramKind::Uprobe => {
+            bpf_prog_type::BPF_PROG_TYPE_KPROBE
+        }
+        ProgramKind::Fentry | ProgramKind::Fexit => bpf_prog_type::BPF_PROG_TYPE_TRACING,
     }
 }
 
@@ -177,6 +224,12 @@ fn kfunc_id(kfunc: Kfunc, kernel: &dyn Kernel) -> Result<i32, LoadError> {
 /// Why an object could not be loaded.
 #[derive(Debug)]
 pub enum LoadError {
+    /// The kernel cannot run programs for such targets: why.
+    Unsupported {
+        probe: String,
+        error: io::Error,
+        span: Span,
+    },
     NoMap {
         name: String,
         error: io::Error,
@@ -208,7 +261,10 @@ impl LoadError {
     pub fn log(&self) -> Option<&str> {
         match self {
             LoadError::Refused { log, .. } => Some(log),
-            LoadError::NoMap { .. } | LoadError::NoFunction { .. } | LoadError::Forbidden { .. } => None,
+            LoadError::Unsupported { .. }
+            | LoadError::NoMap { .. }
+            | LoadError::NoFunction { .. }
+            | LoadError::Forbidden { .. } => None,
         }
     }
 }
@@ -261,6 +317,7 @@ fn last_words(log: &str) -> &str {
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            LoadError::Unsupported { probe, error, .. } => write!(f, "{probe} cannot be probed: {error}"),
             LoadError::NoMap { name, error } => {
                 write!(f, "the kernel does not create the map {name}: {error}")
             }
@@ -282,6 +339,7 @@ impl std::error::Error for LoadError {}
 impl Diagnostic for LoadError {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(match self {
+            LoadError::Unsupported { .. } => "rt::attach-unsupported",
             LoadError::NoMap { .. } => "rt::no-map",
             LoadError::NoFunction { .. } => "rt::no-function",
             LoadError::Forbidden { .. } => "rt::forbidden",
@@ -292,7 +350,7 @@ impl Diagnostic for LoadError {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let (text, span) = match self {
             LoadError::NoMap { .. } | LoadError::NoFunction { .. } => return None,
-            LoadError::Forbidden { span, .. } => ("this probe", span),
+            LoadError::Unsupported { span, .. } | LoadError::Forbidden { span, .. } => ("this probe", span),
             LoadError::Refused { span, .. } => ("the verifier stopped here", span),
         };
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some(text.to_owned()), *span))))
@@ -309,7 +367,10 @@ impl Diagnostic for LoadError {
             LoadError::Forbidden { error, .. } if errno(error) == Some(libc::EPERM) => Some(Box::new(
                 "this kernel forbids programs of this kind, although the process has the capabilities to trace",
             )),
-            LoadError::NoMap { .. } | LoadError::NoFunction { .. } | LoadError::Forbidden { .. } => None,
+            LoadError::Unsupported { .. }
+            | LoadError::NoMap { .. }
+            | LoadError::NoFunction { .. }
+            | LoadError::Forbidden { .. } => None,
             LoadError::Refused { .. } => Some(Box::new(
                 "this is a fault of rtscript: please report it with the script; -v shows the log",
             )),

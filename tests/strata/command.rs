@@ -8,7 +8,7 @@
 //! | `env` | `NAME=VALUE`, any number of times |
 //! | `exit` | the exit code, 0 unless given |
 //! | `user` | the number of a user to run as, instead of root |
-//! | `needs` | `nothing` where tracing need not be possible |
+//! | `needs` | `nothing` where tracing need not be possible; `kprobes`, `no kprobes`, `fentry`, `no fentry`: what the kernel must have, or not have |
 //!
 //! | section | |
 //! |---|---|
@@ -62,7 +62,7 @@ pub fn run(path: &Path, cannot_trace: Option<String>) -> Outcome {
     if let Err(error) = case.check(KEYS, SECTIONS) {
         return Outcome::Failed(error);
     }
-    if let Some(why) = cannot_trace.filter(|_| case.value("needs") != Some("nothing")) {
+    if let Some(why) = missing(case.value("needs"), cannot_trace) {
         return Outcome::Skipped(why);
     }
     let files = Files::new(&case.name());
@@ -89,6 +89,23 @@ pub fn run(path: &Path, cannot_trace: Option<String>) -> Outcome {
         found.push(("output", fs::read_to_string(&files.output).unwrap_or_default()));
     }
     case.judge(&found)
+}
+
+/// Why a case cannot run on this kernel.
+fn missing(need: Option<&str>, cannot_trace: Option<String>) -> Option<String> {
+    let kprobes = || Path::new("/sys/bus/event_source/devices/kprobe").exists();
+    let fentry =
+        || aya::sys::is_program_supported(aya::programs::ProgramType::Tracing).is_ok_and(|there| there);
+    let lacks = |there: bool, what: &str| (!there).then(|| what.to_owned());
+    match need {
+        Some("nothing") => None,
+        Some("kprobes") => cannot_trace.or_else(|| lacks(kprobes(), "this kernel has no kprobes")),
+        Some("no kprobes") => cannot_trace.or_else(|| lacks(!kprobes(), "this kernel has kprobes")),
+        Some("fentry") => cannot_trace.or_else(|| lacks(fentry(), "this kernel forbids fentry programs")),
+        Some("no fentry") => cannot_trace.or_else(|| lacks(!fentry(), "this kernel allows fentry programs")),
+        Some(other) => panic!("the need {other} means nothing"),
+        None => cannot_trace,
+    }
 }
 
 fn command(case: &Case, files: &Files) -> Result<Command, String> {

@@ -1,7 +1,7 @@
 //! What the drivers of the strata share. A driver names its cases; [`run`] runs those that are asked for, prints a line
 //! for each, and says at the end how many passed, failed and were skipped.
 //!
-//! `cargo test --test STRATUM WORD` runs the cases whose names have the word in them. `BLESS=1` writes what was found
+//! `cargo test --test STRATUM WORD` runs the cases whose names have the word in them, `=WORD` the one whose name it is. `BLESS=1` writes what was found
 //! into the files of cases that differ. A case that cannot run here says why, and counts as skipped.
 
 #![allow(dead_code, reason = "each driver uses a part")]
@@ -47,7 +47,11 @@ pub fn run(stratum: &str, tests: Vec<Test>) -> ExitCode {
     }
     let (mut passed, mut blessed, mut skipped, mut failed) = (0, 0, 0, Vec::new());
     for Test { name, run } in tests {
-        if !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
+        let is_asked_for = |word: &String| match word.strip_prefix('=') {
+            Some(whole) => name == whole,
+            None => name.contains(word.as_str()),
+        };
+        if !words.is_empty() && !words.iter().any(is_asked_for) {
             continue;
         }
         match catch_unwind(AssertUnwindSafe(run)) {

@@ -190,7 +190,7 @@ pub enum Op {
     FieldOffset(AccessId),
     /// How far a bit-field's eight-byte value is shifted left, then right, to isolate it; relocated.
     FieldShift(AccessId, Shift),
-    /// A kernel address as memory that may be read directly: a fault reads as zero (6.2 and later). Written as a
+    /// A kernel address as memory that may be read directly: a fault reads as zero (6.17 and later). Written as a
     /// call, which the kernel turns into a move; so it clobbers like a call, but is pure.
     ReadonlyCast(Value),
     /// Memory at `base + displacement` (+ the offset of `field`, whose value on this kernel `displacement` already

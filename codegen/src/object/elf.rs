@@ -195,10 +195,9 @@ impl<'a> Elf<'a> {
         let info = self.object.manifest.programs.get(index);
         let target = info.and_then(|info| info.targets.first()).map(|(target, _)| target.name.as_str());
         let target = target.unwrap_or(&program.name);
+        let last = |target: &str| target.rsplit(':').next().unwrap_or_default().to_owned();
         match program.kind {
-            ProgramKind::RawTracepoint => {
-                format!("raw_tp/{}", target.rsplit(':').next().unwrap_or(target))
-            }
+            ProgramKind::RawTracepoint => format!("raw_tp/{}", last(target)),
             ProgramKind::Tracepoint => {
                 let point = target.split_once(':').map_or(target, |(_, point)| point);
                 format!("tracepoint/{}", point.replace(':', "/"))
@@ -207,6 +206,10 @@ impl<'a> Elf<'a> {
             ProgramKind::Uprobe => {
                 if target.starts_with("uretprobe") { "uretprobe" } else { "uprobe" }.to_string()
             }
+            ProgramKind::Kprobe => format!("kprobe/{}", last(target)),
+            ProgramKind::Kretprobe => format!("kretprobe/{}", last(target)),
+            ProgramKind::Fentry => format!("fentry/{}", last(target)),
+            ProgramKind::Fexit => format!("fexit/{}", last(target)),
         }
     }
 

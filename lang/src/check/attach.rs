@@ -12,7 +12,7 @@ use super::solve::Local;
 use super::uses::Uses;
 use super::{Checker, DidYouMean};
 use crate::config::MissingProbes;
-use crate::provider::{AttachError, Context, Phase, ProgramKind, Provider, Target};
+use crate::provider::{AttachError, Context, Phase, Provider, Target};
 
 /// One body in one context.
 pub(super) struct Instance<'a> {
@@ -93,17 +93,14 @@ impl<'a> Checker<'a> {
                 }
             };
             let alike = self.instances[first..].iter_mut().find(|instance| instance.context == context);
-            if let Some(instance) = alike.filter(|_| expansion.wildcard) {
+            let may_share = expansion.wildcard
+                && (!uses.probe || self.kernel.features().tells_attach_points_apart(context.program));
+            if let Some(instance) = alike.filter(|_| may_share) {
                 instance.targets.push(target);
                 continue;
             }
             // Programs that run once, or by a timer, belong to no process.
-            let by_process = provider.phase() == Phase::Attached
-                && match context.program {
-                    ProgramKind::RawTracepoint | ProgramKind::Tracepoint => true,
-                    // A uprobe is told where it is attached.
-                    ProgramKind::PerfEvent | ProgramKind::Uprobe => false,
-                };
+            let by_process = provider.phase() == Phase::Attached && context.program.belongs_to_a_process();
             self.instances.push(Instance {
                 provider: *provider,
                 probe_type: provider.probe_type(),

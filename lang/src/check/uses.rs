@@ -4,12 +4,14 @@ use rtscript_syntax::ast::{self, ExprKind, ForOver, StmtKind, TypeExpr, TypeExpr
 
 use crate::builtins::{self, Means, Value};
 use crate::provider::Context;
+use crate::typed::Intrinsic;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Uses {
     args: bool,
     words: bool,
     retval: bool,
+    pub probe: bool,
 }
 
 impl Uses {
@@ -43,6 +45,7 @@ impl Uses {
         match builtins::find(name).map(|row| row.means) {
             Some(Means::Value(Value::Args)) => self.args = true,
             Some(Means::Value(Value::Retval)) => self.retval = true,
+            Some(Means::Computed(Intrinsic::Probe, _)) => self.probe = true,
             Some(
                 Means::Value(_)
                 | Means::Computed(..)

@@ -13,6 +13,7 @@ pub struct FixtureKernel {
     /// `(category, event)` and the text of the `format` file, in the kernel's order.
     formats: Vec<((String, String), String)>,
     symbols: Vec<(String, u64)>,
+    functions: Vec<(String, String)>,
     features: Features,
 }
 
@@ -22,17 +23,23 @@ impl FixtureKernel {
     pub fn new(btf: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<FixtureKernel, BtfError> {
         let btf = Arc::new(Btf::parse(btf)?);
         let rdonly_cast = btf.find("bpf_rdonly_cast", crate::btf::Kind::Func).is_some();
+        let functions = btf.functions().map(|(_, function)| ("vmlinux".to_owned(), function.name.to_owned()));
+        let functions = functions.collect();
         Ok(FixtureKernel {
             modules: vec!["vmlinux".to_owned()],
             btf: vec![btf],
             formats: Vec::new(),
             symbols: Vec::new(),
+            functions,
             features: Features {
                 rdonly_cast,
                 may_goto: true,
                 isa_v4: true,
                 for_each: true,
                 percpu_lookup: true,
+                raw_cookies: true,
+                perf_cookies: true,
+                tracing_cookies: true,
             },
         })
     }
@@ -97,6 +104,10 @@ impl Kernel for FixtureKernel {
     fn tracepoints(&self) -> Result<Vec<(String, String)>, KernelError> {
         self.check_tracefs()?;
         Ok(self.formats.iter().map(|(name, _)| name.clone()).collect())
+    }
+
+    fn traceable_functions(&self) -> Result<&[(String, String)], KernelError> {
+        Ok(&self.functions)
     }
 
     fn symbol_address(&self, name: &str) -> Result<Option<u64>, KernelError> {

@@ -2,21 +2,33 @@
 //!
 //! The cookie is a number that the program reads with `bpf_get_attach_cookie`: it tells the attach points of one program apart.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd};
 
-use super::{bpf_fd, zeroed_attr};
+use super::{bpf_fd, errno, invalid_input, perf, zeroed_attr};
+
+/// From the kernel's ABI: the functions' ends are meant.
+const BPF_F_KPROBE_MULTI_RETURN: u32 = 1;
 
 /// Attaches a `raw_tracepoint` program to the tracepoint called `name`.
 ///
-/// A cookie other than 0 needs Linux 6.10. `ENOENT`: no such tracepoint.
+/// Before Linux 6.10 there are no cookies here, and no program can ask for one: it is left out. `ENOENT`: no such tracepoint.
 pub fn attach_raw_tracepoint(program: impl AsFd, name: &CStr, cookie: u64) -> io::Result<OwnedFd> {
+    match open_raw_tracepoint(program.as_fd(), name, cookie) {
+        Err(error) if cookie != 0 && errno(&error) == Some(libc::EINVAL) => {
+            open_raw_tracepoint(program.as_fd(), name, 0)
+        }
+        result => result,
+    }
+}
+
+fn open_raw_tracepoint(program: BorrowedFd<'_>, name: &CStr, cookie: u64) -> io::Result<OwnedFd> {
     let mut attr = zeroed_attr();
     attr.raw_tracepoint.name = name.as_ptr() as u64;
-    attr.raw_tracepoint.prog_fd = program.as_fd().as_raw_fd() as u32;
+    attr.raw_tracepoint.prog_fd = program.as_raw_fd() as u32;
     attr.raw_tracepoint.cookie = cookie;
     // SAFETY: the name ends in a NUL and outlives the call.
     unsafe { bpf_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr) }
@@ -24,19 +36,28 @@ pub fn attach_raw_tracepoint(program: impl AsFd, name: &CStr, cookie: u64) -> io
 
 /// Attaches a `tracing` program to what it was loaded for (its `attach_btf_id`); `kind` is its expected attach type.
 ///
-/// Linux 5.19 and later; a cookie for `tp_btf` needs 6.10.
+/// Before Linux 5.19 (6.10 for `tp_btf`) there are no cookies here, and no program can ask for one: it is left out.
 pub fn attach_tracing(program: impl AsFd, kind: bpf_attach_type, cookie: u64) -> io::Result<OwnedFd> {
     let mut attr = zeroed_attr();
     attr.link_create.__bindgen_anon_1.prog_fd = program.as_fd().as_raw_fd() as u32;
     attr.link_create.attach_type = kind as u32;
     attr.link_create.__bindgen_anon_3.tracing.cookie = cookie;
     // SAFETY: this command uses no address for this kind of link.
-    unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
+    match unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) } {
+        Err(error) if errno(&error) == Some(libc::EINVAL) => {
+            let mut attr = zeroed_attr();
+            attr.raw_tracepoint.prog_fd = program.as_fd().as_raw_fd() as u32;
+            // SAFETY: without a name it uses no address.
+            unsafe { bpf_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr) }.map_err(|_| error)
+        }
+        result => result,
+    }
 }
 
 /// Attaches a `tracepoint`, `kprobe` (uprobes too) or `perf_event` program to an event of [`perf`](super::perf).
 ///
-/// The event must be kept open as long as the link. Linux 5.15 and later.
+/// The event must be kept open as long as the link. Before Linux 5.15 there is neither a link nor a cookie: the program belongs
+/// to the event, and what is returned is the event once more.
 pub fn attach_perf_event(program: impl AsFd, event: BorrowedFd<'_>, cookie: u64) -> io::Result<OwnedFd> {
     let mut attr = zeroed_attr();
     attr.link_create.__bindgen_anon_1.prog_fd = program.as_fd().as_raw_fd() as u32;
@@ -44,6 +65,40 @@ pub fn attach_perf_event(program: impl AsFd, event: BorrowedFd<'_>, cookie: u64)
     attr.link_create.attach_type = bpf_attach_type::BPF_PERF_EVENT as u32;
     attr.link_create.__bindgen_anon_3.perf_event.bpf_cookie = cookie;
     // SAFETY: this command uses no address for this kind of link.
+    let link = unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) };
+    match link {
+        Err(error) if errno(&error) == Some(libc::EINVAL) => {
+            perf::set_program(event, program.as_fd()).map_err(|_| error)?;
+            event.try_clone_to_owned()
+        }
+        result => result,
+    }
+}
+
+/// Attaches a `kprobe` program to many functions at once (Linux 5.18 with CONFIG_FPROBE); it must have been loaded with
+/// `BPF_TRACE_KPROBE_MULTI`. One cookie for each name.
+///
+/// `ESRCH`: there is no function of one of the names, or it cannot be traced.
+pub fn attach_kprobe_multi(
+    program: impl AsFd,
+    names: &[CString],
+    cookies: &[u64],
+    at_end: bool,
+) -> io::Result<OwnedFd> {
+    if names.len() != cookies.len() {
+        return Err(invalid_input("there must be a cookie for each function"));
+    }
+    let addresses: Vec<u64> = names.iter().map(|name| name.as_ptr() as u64).collect();
+    let mut attr = zeroed_attr();
+    attr.link_create.__bindgen_anon_1.prog_fd = program.as_fd().as_raw_fd() as u32;
+    attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32;
+    // SAFETY: the attribute is all zero, so that this struct of integers in the union is valid.
+    let multi = unsafe { &mut attr.link_create.__bindgen_anon_3.kprobe_multi };
+    multi.flags = if at_end { BPF_F_KPROBE_MULTI_RETURN } else { 0 };
+    multi.cnt = names.len() as u32;
+    multi.syms = addresses.as_ptr() as u64;
+    multi.cookies = cookies.as_ptr() as u64;
+    // SAFETY: both tables have as many entries as said; each name ends in a NUL; all outlive the call.
     unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
 }
 
@@ -52,7 +107,6 @@ mod tests {
     use aya_obj::generated::bpf_prog_type;
 
     use super::super::test::{add_cookie, requires_bpf, total};
-    use super::super::{errno, perf};
     use super::*;
 
     #[test]

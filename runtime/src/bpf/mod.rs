@@ -35,11 +35,12 @@ mod ring;
 #[cfg(test)]
 pub(crate) mod test;
 
-pub use link::{attach_perf_event, attach_raw_tracepoint, attach_tracing};
+pub use link::{attach_kprobe_multi, attach_perf_event, attach_raw_tracepoint, attach_tracing};
 pub use map::{Entries, Map, MapSpec, possible_cpus};
 pub use mapped::Mapped;
 pub use program::{
     Program, ProgramInfo, ProgramSpec, Rejection, TestRun, TestRunResult, enable_run_time_stats, load_btf,
+    module_btf,
 };
 pub use ring::Ring;
 
@@ -49,6 +50,16 @@ pub fn errno(error: &io::Error) -> Option<i32> {
         Some(failed) => Some(failed.errno),
         None => error.raw_os_error(),
     }
+}
+
+/// Lets this process have as much locked memory as it wants.
+pub fn lift_memory_limit() -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the limit outlives the call.
+    if unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) } < 0 {
+        return Err(last_error("setrlimit"));
+    }
+    Ok(())
 }
 
 /// A system call failed: which one, and with which number.
@@ -121,6 +132,8 @@ fn name_of(command: bpf_cmd) -> &'static str {
         bpf_cmd::BPF_OBJ_GET_INFO_BY_FD => "BPF_OBJ_GET_INFO_BY_FD",
         bpf_cmd::BPF_RAW_TRACEPOINT_OPEN => "BPF_RAW_TRACEPOINT_OPEN",
         bpf_cmd::BPF_BTF_LOAD => "BPF_BTF_LOAD",
+        bpf_cmd::BPF_BTF_GET_NEXT_ID => "BPF_BTF_GET_NEXT_ID",
+        bpf_cmd::BPF_BTF_GET_FD_BY_ID => "BPF_BTF_GET_FD_BY_ID",
         bpf_cmd::BPF_LINK_CREATE => "BPF_LINK_CREATE",
         bpf_cmd::BPF_ENABLE_STATS => "BPF_ENABLE_STATS",
         // The commands of the kernel's own enum that this layer does not use.

@@ -113,6 +113,27 @@ fn no_uprobes() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "this kernel has no uprobes (CONFIG_UPROBE_EVENTS)")
 }
 
+/// The beginning of a function of the kernel, an instruction `at` bytes into it, or one at the address `at` (without a name);
+/// or a function's end. `pmu` is the number in `/sys/bus/event_source/devices/kprobe/type` (Linux 4.17).
+///
+/// `ENOENT`: no such function; `EADDRNOTAVAIL`: several of that name; `EILSEQ`: no instruction begins there.
+pub fn open_kprobe(pmu: u32, name: Option<&CStr>, at: u64, at_end: bool) -> io::Result<OwnedFd> {
+    let mut attr = attr(pmu, u64::from(at_end));
+    attr.__bindgen_anon_3.kprobe_func = name.map_or(0, |name| name.as_ptr() as u64);
+    attr.__bindgen_anon_4.probe_offset = at;
+    // The program runs on all CPUs.
+    open(&mut attr, Target::cpu(0))
+}
+
+/// Has a program run whenever the event happens, until the event is closed.
+pub(super) fn set_program(event: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: both descriptors are open; no address is passed.
+    if unsafe { ioctls::SET_BPF(event.as_raw_fd(), program.as_raw_fd() as u32) } < 0 {
+        return Err(last_error("PERF_EVENT_IOC_SET_BPF"));
+    }
+    Ok(())
+}
+
 /// Starts an event that [`disable`] has stopped.
 pub fn enable(event: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the descriptor is open; no address is passed.

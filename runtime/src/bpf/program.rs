@@ -36,6 +36,8 @@ pub struct ProgramSpec<'a> {
     pub expected_attach_type: Option<bpf_attach_type>,
     /// What the program is for, by its number in the kernel's BTF: for `tp_btf` the `btf_trace_*` typedef. 0 for none.
     pub attach_btf_id: u32,
+    /// Where that number counts, if not in the kernel proper: a module's BTF, or another BPF program.
+    pub attach_to: Option<BorrowedFd<'a>>,
     /// The program's own BTF ([`load_btf`]). The three tables below are about it.
     pub btf: Option<BorrowedFd<'a>>,
     /// `bpf_func_info` records of 8 bytes each.
@@ -61,6 +63,7 @@ impl<'a> ProgramSpec<'a> {
             flags: 0,
             expected_attach_type: None,
             attach_btf_id: 0,
+            attach_to: None,
             btf: None,
             func_info: &[],
             line_info: &[],
@@ -226,6 +229,53 @@ pub fn load_btf(btf: &[u8]) -> Result<OwnedFd, Rejection> {
     }
 }
 
+/// The BTF of a loaded module, as the kernel has it (Linux 5.11 and later).
+pub fn module_btf(name: &str) -> io::Result<OwnedFd> {
+    let mut id = 0;
+    loop {
+        let mut attr = zeroed_attr();
+        attr.__bindgen_anon_6.__bindgen_anon_1.start_id = id;
+        // SAFETY: this command uses no address.
+        unsafe { bpf(bpf_cmd::BPF_BTF_GET_NEXT_ID, &mut attr) }?;
+        // SAFETY: the kernel has filled this integer in.
+        id = unsafe { attr.__bindgen_anon_6.next_id };
+        let mut attr = zeroed_attr();
+        attr.__bindgen_anon_6.__bindgen_anon_1.btf_id = id;
+        // SAFETY: this command uses no address.
+        let Ok(fd) = (unsafe { bpf_fd(bpf_cmd::BPF_BTF_GET_FD_BY_ID, &mut attr) }) else { continue };
+        if is_named(&fd, name)? {
+            return Ok(fd);
+        }
+    }
+}
+
+/// The kernel's `bpf_btf_info` (5.11).
+#[repr(C)]
+#[derive(Default)]
+struct BtfInfo {
+    btf: u64,
+    btf_size: u32,
+    id: u32,
+    name: u64,
+    name_len: u32,
+    kernel_btf: u32,
+}
+
+/// Whether a BTF is that of the kernel or a module with this name.
+fn is_named(btf: &OwnedFd, name: &str) -> io::Result<bool> {
+    let mut found = [0_u8; 64];
+    let mut info =
+        BtfInfo { name: found.as_mut_ptr() as u64, name_len: found.len() as u32, ..BtfInfo::default() };
+    let mut attr = zeroed_attr();
+    attr.info.bpf_fd = btf.as_raw_fd() as u32;
+    attr.info.info_len = size_of::<BtfInfo>() as u32;
+    attr.info.info = &raw mut info as u64;
+    // SAFETY: both buffers are as large as said and outlive the call.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    let end = found.iter().position(|byte| *byte == 0).unwrap_or(found.len());
+    Ok(info.kernel_btf != 0 && found[..end] == *name.as_bytes())
+}
+
 /// Calls `attempt` with log buffers that grow until the log fits, and returns the log as text.
 fn with_log(attempt: impl Fn(&mut [u8]) -> io::Result<OwnedFd>) -> (io::Result<OwnedFd>, String) {
     let mut size = FIRST_LOG_SIZE;
@@ -253,6 +303,9 @@ fn load_once(spec: &ProgramSpec<'_>, log_level: u32, log: &mut [u8]) -> io::Resu
     to.prog_name = object_name(spec.name);
     to.expected_attach_type = spec.expected_attach_type.map_or(0, |t| t as u32);
     to.attach_btf_id = spec.attach_btf_id;
+    if let Some(object) = spec.attach_to {
+        to.__bindgen_anon_1.attach_btf_obj_fd = object.as_raw_fd() as u32;
+    }
     if !log.is_empty() {
         to.log_level = log_level;
         to.log_buf = log.as_mut_ptr() as u64;

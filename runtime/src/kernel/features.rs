@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use aya_obj::generated::bpf_prog_type;
-use rtscript_codegen::insn::{AluOp, Insn, Narrow, Operand, Reg, Width};
+use rtscript_codegen::insn::{AluOp, Helper, Insn, Narrow, Operand, Reg, Width};
 use rtscript_lang::btf::Kind;
 use rtscript_lang::kernel::{Features, Kernel};
 
@@ -22,25 +22,44 @@ pub fn find(kernel: &dyn Kernel) -> Features {
     // Where the release has it, types are not looked at before a program needs the function's id.
     let has_types = || Path::new("/sys/kernel/btf/vmlinux").exists();
     let in_btf = |name| kernel.btf().is_ok_and(|btf| btf.find(name, Kind::Func).is_some());
+    let casts = || {
+        let found = kernel.btf().ok().and_then(|btf| btf.find("bpf_rdonly_cast", Kind::Func));
+        // The type 0 is "anything".
+        found.is_some_and(|id| loads(&[mov(Reg::R2, 0), Insn::CallKfunc { btf_id: id.0 as i32, module: 0 }]))
+    };
+    let cookies = |kind| loads_as(kind, &[Insn::CallHelper { number: Helper::GetAttachCookie as u32 }]);
     Features {
-        rdonly_cast: version >= (6, 2) && has_types() || in_btf("bpf_rdonly_cast"),
-        may_goto: version >= (6, 9) || loads(MAY_GOTO),
-        isa_v4: version >= (6, 6) || loads(SIGN_EXTEND),
+        rdonly_cast: version >= (6, 17) && has_types() || casts(),
+        may_goto: version >= (6, 9) || loads(&[MAY_GOTO]),
+        isa_v4: version >= (6, 6) || loads(&[SIGN_EXTEND]),
+        raw_cookies: version >= (6, 10) || cookies(bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT),
+        tracing_cookies: version >= (5, 19),
+        perf_cookies: version >= (5, 15) || cookies(bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT),
         for_each: version >= (5, 13) || in_btf("bpf_for_each_map_elem"),
         percpu_lookup: version >= (5, 19) || in_btf("bpf_map_lookup_percpu_elem"),
     }
 }
 
-/// Whether the kernel takes `insn` in a program that does nothing else.
-fn loads(insn: Insn) -> bool {
-    let zero = Insn::Alu { width: Width::W64, op: AluOp::Mov, dst: Reg::R0, src: Operand::Imm(0) };
+fn mov(dst: Reg, value: i32) -> Insn {
+    Insn::Alu { width: Width::W64, op: AluOp::Mov, dst, src: Operand::Imm(value) }
+}
+
+/// Whether the kernel takes these instructions in a program that does nothing else.
+fn loads(insns: &[Insn]) -> bool {
+    loads_as(bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, insns)
+}
+
+fn loads_as(kind: bpf_prog_type, insns: &[Insn]) -> bool {
     let mut bytes = Vec::new();
-    for insn in [zero, insn, Insn::Exit] {
+    mov(Reg::R0, 0).encode(&mut bytes);
+    for insn in insns {
         insn.encode(&mut bytes);
     }
+    mov(Reg::R0, 0).encode(&mut bytes);
+    Insn::Exit.encode(&mut bytes);
     let insns: Vec<u64> =
         bytes.chunks_exact(8).filter_map(|slot| Some(u64::from_le_bytes(*slot.first_chunk()?))).collect();
-    Program::load(&ProgramSpec::new(bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, "feature", &insns)).is_ok()
+    Program::load(&ProgramSpec::new(kind, "feature", &insns)).is_ok()
 }
 
 #[cfg(test)]
@@ -54,11 +73,11 @@ mod tests {
         if !crate::bpf::test::requires_bpf() {
             return;
         }
-        assert!(loads(Insn::Neg { width: Width::W64, dst: Reg::R0 }));
+        assert!(loads(&[Insn::Neg { width: Width::W64, dst: Reg::R0 }]));
         // A load from address 0.
-        assert!(!loads(Insn::Load { size: Size::D, dst: Reg::R0, base: Reg::R0, offset: 0 }));
+        assert!(!loads(&[Insn::Load { size: Size::D, dst: Reg::R0, base: Reg::R0, offset: 0 }]));
         if version() >= (6, 9) {
-            assert!(loads(MAY_GOTO) && loads(SIGN_EXTEND));
+            assert!(loads(&[MAY_GOTO]) && loads(&[SIGN_EXTEND]));
         }
     }
 }

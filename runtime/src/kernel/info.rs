@@ -48,6 +48,8 @@ fn bpf(kernel: &dyn Kernel) -> Section {
             ("direct kernel reads (rdonly_cast)", yes(features.rdonly_cast)),
             ("may_goto", yes(features.may_goto)),
             ("instruction set v4", yes(features.isa_v4)),
+            ("cookies of raw tracepoints", yes(features.raw_cookies)),
+            ("cookies of perf events", yes(features.perf_cookies)),
         ],
     }
 }

@@ -10,12 +10,14 @@
 //! |---|---|
 //! | `types.rs` | BTF of the kernel and its modules |
 //! | `tracefs.rs` | tracefs: mounted, given, or a mount of our own that nobody else sees |
+//! | `functions.rs` | which functions can be traced |
 //! | `symbols.rs` | addresses by name, from `/proc/kallsyms` |
 //! | `features.rs` | what its BPF offers |
 //! | `privileges.rs` | what this process may do |
 //! | `info.rs` | what `--info` shows |
 
 mod features;
+mod functions;
 mod info;
 mod privileges;
 mod symbols;
@@ -45,6 +47,8 @@ pub struct Sources {
     pub tracefs: Option<PathBuf>,
     /// Directories with debug information of programs, in place of those of distributions.
     pub debug_dirs: Vec<String>,
+    /// The functions that can be traced, in place of the kernel's list: `NAME`, or `NAME [MODULE]`, a line.
+    pub functions: Option<PathBuf>,
 }
 
 /// The kernel that runs.
@@ -53,6 +57,7 @@ pub struct RunningKernel {
     types: Types,
     sources: Sources,
     tracefs: OnceCell<Result<Tracefs, KernelError>>,
+    functions: OnceCell<Result<Vec<(String, String)>, KernelError>>,
     features: OnceCell<Features>,
 }
 
@@ -62,6 +67,7 @@ impl RunningKernel {
             types: Types::new(sources.btf.clone()),
             sources,
             tracefs: OnceCell::new(),
+            functions: OnceCell::new(),
             features: OnceCell::new(),
         }
     }
@@ -93,6 +99,11 @@ impl Kernel for RunningKernel {
 
     fn tracepoints(&self) -> Result<Vec<(String, String)>, KernelError> {
         self.tracefs()?.events()
+    }
+
+    fn traceable_functions(&self) -> Result<&[(String, String)], KernelError> {
+        let read = || functions::traceable(self.sources.functions.as_deref(), self.tracefs(), self.btf());
+        self.functions.get_or_init(read).as_deref().map_err(KernelError::clone)
     }
 
     fn symbol_address(&self, name: &str) -> Result<Option<u64>, KernelError> {

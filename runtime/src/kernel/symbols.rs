@@ -19,6 +19,18 @@ pub fn address_of(name: &str) -> Result<Option<u64>, KernelError> {
     find(BufReader::with_capacity(1 << 16, file), name)
 }
 
+/// The functions among the symbols whose names are wanted, as `(module, name)`; `vmlinux` is the kernel itself.
+pub fn functions(is_wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>, KernelError> {
+    let text = std::fs::read_to_string(PATH).map_err(|error| unreadable(&error, Path::new(PATH), WHAT))?;
+    let found = text.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (kind, name) = (words.next()?, words.next()?);
+        let module = words.next().map_or("vmlinux", |word| word.trim_matches(['[', ']']));
+        (matches!(kind, "t" | "T") && is_wanted(name)).then(|| (module.to_owned(), name.to_owned()))
+    });
+    Ok(found.collect())
+}
+
 /// Looks through lines of `address type name [module]`.
 fn find(mut lines: impl BufRead, name: &str) -> Result<Option<u64>, KernelError> {
     let mut line = Vec::new();

@@ -84,6 +84,12 @@ impl Tracefs {
         Ok(events.map(|(category, event)| (category.to_owned(), event.to_owned())).collect())
     }
 
+    /// Reads `available_filter_functions`, where the kernel has the function tracer.
+    pub fn functions(&self) -> Result<String, KernelError> {
+        let what = "the list of functions that can be traced (tracefs, available_filter_functions)";
+        fs::read_to_string(self.path("available_filter_functions")).map_err(|error| refused(&error, what))
+    }
+
     fn path(&self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/{file}", self.directory.as_raw_fd()))
     }

@@ -118,7 +118,8 @@ fn all_that_is_listed_has_a_context() {
             let context = provider.context(&target, &kernel, &mut structs);
             let context = context.unwrap_or_else(|error| panic!("{}: {error:?}", target.name));
             let described = provider.describe(&target, &kernel).unwrap();
-            assert_eq!(described.len(), context.args.len(), "{}", target.name);
+            // A structure that is passed by value ends what a kprobe can tell.
+            assert!(described.len() >= context.args.len(), "{}", target.name);
             for arg in &context.args {
                 assert!(!arg.name.is_empty() && structs.layout(&arg.ty).align > 0, "{}", target.name);
             }

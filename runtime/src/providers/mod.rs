@@ -4,8 +4,11 @@
 //! [`Provider`](rtscript_lang::provider::Provider) and [`Attach`], and name it in [`PROVIDERS`].
 
 mod counted;
+mod fentry;
+mod functions;
 mod hardware;
 mod interval;
+mod kprobe;
 #[cfg(test)]
 mod live_tests;
 mod nearest;
@@ -34,6 +37,10 @@ pub const PROVIDERS: &[&dyn Attach] = &[
     &watchpoint::Watchpoint,
     &rawtracepoint::RawTracepoint,
     &tracepoint::Tracepoint,
+    &kprobe::KPROBE,
+    &kprobe::KRETPROBE,
+    &fentry::FENTRY,
+    &fentry::FEXIT,
     &uprobe::Uprobe,
     &uprobe::Uretprobe,
     &trial::TEST,

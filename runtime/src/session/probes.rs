@@ -14,6 +14,7 @@ use super::globals::Globals;
 use crate::attach::{Attach, Environment};
 use crate::bpf::{Program, TestRun};
 use crate::list::provider_of;
+use crate::load::LoadedProgram;
 use crate::report::{AttachRefused, Failure, SomeRefused, warn};
 
 /// Threads that close links at a time: the kernel's grace periods are waited for together.
@@ -22,14 +23,14 @@ const CLOSERS: usize = 40;
 pub struct Probes<'a> {
     object: &'a Object,
     /// In the order of the object's.
-    programs: &'a [Program],
+    programs: &'a [LoadedProgram],
     links: Vec<OwnedFd>,
     /// Those that take the kernel long to close.
     slow_links: Vec<OwnedFd>,
 }
 
 impl<'a> Probes<'a> {
-    pub fn new(object: &'a Object, programs: &'a [Program]) -> Probes<'a> {
+    pub fn new(object: &'a Object, programs: &'a [LoadedProgram]) -> Probes<'a> {
         Probes { object, programs, links: Vec::new(), slow_links: Vec::new() }
     }
 
@@ -40,7 +41,8 @@ impl<'a> Probes<'a> {
 
     /// Runs the programs of `begin` or of `end`, in the order of the script, up to the one that calls `exit()`.
     pub fn run(&self, phase: Phase, globals: &Globals) -> io::Result<()> {
-        for (info, program, _) in self.of(phase) {
+        for (info, loaded, _) in self.of(phase) {
+            let Some((_, program)) = loaded.copies.first() else { continue };
             for _ in &info.targets {
                 program.test_run(TestRun::default())?;
                 if globals.is_exiting() {
@@ -60,18 +62,37 @@ impl<'a> Probes<'a> {
         warnings: bool,
     ) -> Result<usize, Failure> {
         let mut count = 0;
-        for (info, program, kind) in self.of(Phase::Attached) {
-            let mut refused = Vec::new();
-            for (target, cookie) in &info.targets {
-                match attach_one(target, program, *cookie, environment) {
-                    Ok(made) => {
-                        match kind {
-                            ProgramKind::RawTracepoint | ProgramKind::PerfEvent => self.links.extend(made),
-                            ProgramKind::Tracepoint | ProgramKind::Uprobe => self.slow_links.extend(made),
-                        }
-                        count += 1;
+        for (info, loaded, kind) in self.of(Phase::Attached) {
+            let mut made = Vec::new();
+            let mut refused: Vec<(&Target, io::Error)> = Vec::new();
+            for (at, error) in &loaded.refused {
+                if let Some((target, _)) = info.targets.get(*at) {
+                    refused.push((target, io::Error::new(error.kind(), error.to_string())));
+                }
+            }
+            for (served, program) in &loaded.copies {
+                let targets = info.targets.get(served.clone()).unwrap_or_default();
+                if loaded.together {
+                    attach_together(targets, program, environment, &mut made, &mut refused);
+                    continue;
+                }
+                for (target, cookie) in targets {
+                    match attach_one(target, program, *cookie, environment) {
+                        Ok(links) => made.extend(links),
+                        Err(error) => refused.push((target, error)),
                     }
-                    Err(error) => refused.push((target, error)),
+                }
+            }
+            count += info.targets.len() - refused.len();
+            match kind {
+                ProgramKind::RawTracepoint | ProgramKind::PerfEvent => self.links.extend(made),
+                ProgramKind::Tracepoint
+                | ProgramKind::Kprobe
+                | ProgramKind::Kretprobe
+                | ProgramKind::Fentry
+                | ProgramKind::Fexit
+                | ProgramKind::Uprobe => {
+                    self.slow_links.extend(made);
                 }
             }
             let all = info.targets.len();
@@ -96,24 +117,26 @@ impl<'a> Probes<'a> {
 
     /// Events that were passed over since their program was running on that CPU already.
     pub fn skipped(&self) -> u64 {
-        let infos = self.of(Phase::Attached).filter_map(|(_, program, _)| program.info().ok());
+        let copies = self.of(Phase::Attached).flat_map(|(_, loaded, _)| &loaded.copies);
+        let infos = copies.filter_map(|(_, program)| program.info().ok());
         infos.map(|info| info.recursion_misses).sum()
     }
 
     /// The programs of a phase whose probes have names of their own, by those.
     pub fn named(&self, phase: Phase) -> impl Iterator<Item = (&'a str, &'a Program)> + use<'a> {
-        self.of(phase).flat_map(|(info, program, _)| {
-            info.targets.iter().map(move |(target, _)| (target.point(), program))
+        self.of(phase).flat_map(|(info, loaded, _)| {
+            let program = loaded.copies.first().map(|(_, program)| program);
+            info.targets.iter().filter_map(move |(target, _)| Some((target.point(), program?)))
         })
     }
 
     fn of(
         &self,
         phase: Phase,
-    ) -> impl Iterator<Item = (&'a ProgramInfo, &'a Program, ProgramKind)> + use<'a> {
+    ) -> impl Iterator<Item = (&'a ProgramInfo, &'a LoadedProgram, ProgramKind)> + use<'a> {
         let infos = self.object.manifest.programs.iter();
         let kinds = self.object.programs.iter().map(|program| program.kind);
-        let all = infos.zip(self.programs).zip(kinds).map(|((info, program), kind)| (info, program, kind));
+        let all = infos.zip(self.programs).zip(kinds).map(|((info, loaded), kind)| (info, loaded, kind));
         all.filter(move |(info, ..)| {
             let provider = info.targets.first().and_then(|(target, _)| provider_of(target));
             provider.is_some_and(|provider| provider.phase() == phase)
@@ -124,6 +147,28 @@ impl<'a> Probes<'a> {
 impl Drop for Probes<'_> {
     fn drop(&mut self) {
         self.detach();
+    }
+}
+
+/// Attaches a program to its targets by one call. Where the kernel refuses that for one among them, it is found by halves, so that
+/// the others are attached all the same.
+fn attach_together<'t>(
+    targets: &'t [(Target, u64)],
+    program: &Program,
+    environment: &Environment<'_>,
+    made: &mut Vec<OwnedFd>,
+    refused: &mut Vec<(&'t Target, io::Error)>,
+) {
+    let Some((first, _)) = targets.first() else { return };
+    let Some(provider) = provider_of(first) else { return };
+    match provider.attach_together(targets, program.as_fd(), environment) {
+        Ok(link) => made.push(link),
+        Err(error) if targets.len() == 1 => refused.push((first, error)),
+        Err(_) => {
+            let (left, right) = targets.split_at(targets.len() / 2);
+            attach_together(left, program, environment, made, refused);
+            attach_together(right, program, environment, made, refused);
+        }
     }
 }
 
