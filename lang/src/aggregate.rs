@@ -23,6 +23,34 @@ pub enum Aggregate {
     Hist { bits: u8 },
     /// A slot per bucket: below `min`, each `step` of `min..max`, and `max` or more.
     Lhist { min: i64, max: i64, step: i64 },
+    /// A ring of so many `intervals` of `interval` nanoseconds each; [`series`] has the slots of one.
+    Tseries { keep: Keep, signed: bool, interval: u64, intervals: u32 },
+}
+
+/// What a series keeps of the values of an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Keep {
+    Last,
+    Sum,
+    Min,
+    Max,
+    Avg,
+}
+
+/// The slots of an interval of a series. Interval `n` since the machine was started (by CLOCK_BOOTTIME) stands at
+/// place `n % intervals`.
+pub mod series {
+    /// The number of the interval, plus 1; 0 where there was none yet.
+    pub const INTERVAL: i32 = 0;
+    /// The value; of an average, the total.
+    pub const VALUE: i32 = 1;
+    /// How many values there were, for sums and averages.
+    pub const NUMBER: i32 = 2;
+    /// When the last one came, in nanoseconds of CLOCK_BOOTTIME.
+    pub const UPDATED: i32 = 3;
+    pub const SLOTS: u32 = 4;
+    /// As many intervals as a value of each CPU has room for (32 KiB, `PCPU_MIN_UNIT_SIZE`), in round figures.
+    pub const MOST_INTERVALS: u32 = 1000;
 }
 
 impl Aggregate {
@@ -37,6 +65,7 @@ impl Aggregate {
             Aggregate::Stats { .. } => "stats",
             Aggregate::Hist { .. } => "hist",
             Aggregate::Lhist { .. } => "lhist",
+            Aggregate::Tseries { .. } => "tseries",
         }
     }
 
@@ -49,6 +78,7 @@ impl Aggregate {
             | Aggregate::Avg { .. }
             | Aggregate::Stats { .. } => 2,
             Aggregate::Hist { bits } => log2_bucket(u64::MAX, *bits) + 2,
+            Aggregate::Tseries { intervals, .. } => intervals * series::SLOTS,
             Aggregate::Lhist { min, max, step } => {
                 u32::try_from((max - min + step - 1) / step).unwrap_or(u32::MAX - 2) + 2
             }
@@ -70,7 +100,8 @@ impl Aggregate {
             | Aggregate::Min { .. }
             | Aggregate::Max { .. }
             | Aggregate::Avg { .. }
-            | Aggregate::Stats { .. } => None,
+            | Aggregate::Stats { .. }
+            | Aggregate::Tseries { .. } => None,
         }
     }
 
@@ -94,7 +125,8 @@ impl Aggregate {
             | Aggregate::Min { .. }
             | Aggregate::Max { .. }
             | Aggregate::Avg { .. }
-            | Aggregate::Stats { .. } => (None, None),
+            | Aggregate::Stats { .. }
+            | Aggregate::Tseries { .. } => (None, None),
         }
     }
 }

@@ -120,6 +120,7 @@ pub enum Summary {
     Stats,
     Hist,
     Lhist,
+    Tseries,
 }
 
 /// The row of a name.
@@ -255,6 +256,7 @@ pub static BUILTINS: &[Builtin] = &[
     function("stats", "number", (1, 1), "", Means::Summary(Summary::Stats), "Keeps count, average and total."),
     function("hist", "number[, bits]", (1, 2), "", Means::Summary(Summary::Hist), "A histogram by powers of two, each split in 2^bits."),
     function("lhist", "number, min, max, step", (4, 4), "", Means::Summary(Summary::Lhist), "A histogram with steps of equal size."),
+    function("tseries", "number, interval_ns, intervals[, aggregation]", (3, 4), "", Means::Summary(Summary::Tseries), "The values of the last intervals."),
     function("delete", "@map[, key]", (1, 2), "bool", Means::Value(Value::Delete), "Removes an element, and says whether it was there."),
     function("has_key", "@map, key", (2, 2), "bool", Means::Value(Value::HasKey), "Whether the map has the key."),
     function("find", "@map, key, $variable", (3, 3), "bool", Means::Value(Value::Find), "Whether the map has the key; the variable then gets its value."),
@@ -323,7 +325,6 @@ pub static BUILTINS: &[Builtin] = &[
     later("kfunc_allowed", "Whether the probe may call a kfunc."),
     later("unwatch", "Removes a watchpoint."),
     later("getopt", "A named parameter of the script."),
-    later("tseries", "A series of values over time."),
     later("default_str_length", "The capacity of strings of unknown length."),
     later("assert_str", "Fails to compile if it is no string."),
 ];

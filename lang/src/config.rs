@@ -27,6 +27,7 @@ pub struct Config {
     pub demangle: bool,
     /// Print the files and lines of user stacks, and the functions that were inlined.
     pub show_debug_info: bool,
+    pub unstable_tseries: Unstable,
 }
 
 /// What an attach point that does not exist is.
@@ -35,6 +36,14 @@ pub enum MissingProbes {
     Error,
     Warn,
     Ignore,
+}
+
+/// What the use of something that may still change is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unstable {
+    Error,
+    Warn,
+    Enable,
 }
 
 impl Default for Config {
@@ -53,6 +62,7 @@ impl Default for Config {
             cache_user_symbols: true,
             demangle: true,
             show_debug_info: true,
+            unstable_tseries: Unstable::Warn,
         }
     }
 }

@@ -45,6 +45,10 @@ impl Structs {
             // Summaries that differ in these are different types.
             Type::Aggregate(Aggregate::Hist { bits: bits @ 1.. }) => format!("hist_t({bits})"),
             Type::Aggregate(Aggregate::Lhist { min, max, step }) => format!("lhist_t({min},{max},{step})"),
+            Type::Aggregate(Aggregate::Tseries { keep, interval, intervals, .. }) => {
+                let keep = format!("{keep:?}").to_lowercase();
+                format!("tseries_t({interval},{intervals},{keep})")
+            }
             Type::Aggregate(aggregate) => format!("{}_t", aggregate.name()),
         }
     }

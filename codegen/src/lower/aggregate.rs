@@ -40,6 +40,9 @@ impl Lowering<'_, '_> {
                 let bucket = this.log2_bucket(number, bits, unsigned);
                 this.count_bucket(pointer, bucket, aggregate.slots());
             }
+            Aggregate::Tseries { keep, signed, interval, intervals } => {
+                this.add_to_series(pointer, number, (keep, signed), (interval, intervals));
+            }
             Aggregate::Lhist { min, max, step } => {
                 this.count_linear(pointer, number, (min, max, step), aggregate.slots());
             }
@@ -47,7 +50,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Adds to a slot, atomically: an interrupt may run the same program on this CPU.
-    fn add_to_slot(&mut self, pointer: Value, slot: i32, value: Option<Value>) {
+    pub(super) fn add_to_slot(&mut self, pointer: Value, slot: i32, value: Option<Value>) {
         let value = match value {
             Some(value) => value,
             None => self.b.iconst(1),
@@ -191,7 +194,7 @@ impl Lowering<'_, '_> {
                     };
                     this.take_better(first, second, (value, set), better);
                 }
-                Aggregate::Hist { .. } | Aggregate::Lhist { .. } => {}
+                Aggregate::Hist { .. } | Aggregate::Lhist { .. } | Aggregate::Tseries { .. } => {}
             }
         });
         match aggregate {
@@ -207,7 +210,8 @@ impl Lowering<'_, '_> {
             | Aggregate::Min { .. }
             | Aggregate::Max { .. }
             | Aggregate::Hist { .. }
-            | Aggregate::Lhist { .. } => self.b.get(first),
+            | Aggregate::Lhist { .. }
+            | Aggregate::Tseries { .. } => self.b.get(first),
         }
     }
 

@@ -27,6 +27,7 @@ mod event;
 mod expr;
 mod map;
 mod memory;
+mod series;
 mod statement;
 mod text;
 

@@ -3,12 +3,13 @@
 use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
-use super::error::{self, Fact};
+use super::error::{self, Fact, Warning};
 use super::nearest::nearest;
 use super::numbers::{cast, constant};
 use super::{Checker, settings};
-use crate::aggregate::Aggregate;
+use crate::aggregate::{Aggregate, Keep, series};
 use crate::builtins::{self, BUILTINS, Builtin, Constant, Means, Summary, Value};
+use crate::config::Unstable;
 use crate::provider::UserAddress;
 use crate::typed::{BinaryOp, Expr, ExprKind, Intrinsic, MapId, Stmt, StmtKind};
 use crate::types::{Clock, Int, Space, Stack, StackMode, Type};
@@ -514,8 +515,67 @@ impl Checker<'_> {
                 }
                 Aggregate::Lhist { min, max, step }
             }
+            Summary::Tseries => self.series(args, signed, at)?,
         };
         Some((aggregate, Some(number)))
+    }
+
+    /// What `tseries` keeps.
+    fn series(&mut self, args: &[ast::Expr], signed: bool, at: Span) -> Option<Aggregate> {
+        self.unstable(self.config.unstable_tseries, "tseries", "unstable_tseries", at)?;
+        let most = i128::from(i64::MAX);
+        let interval = self.expr(&args[1]).and_then(|interval| {
+            let what = "the interval of `tseries`";
+            self.constant_in(&interval, what, "nanoseconds, at least 1", 1..=most)
+        });
+        let intervals = self.expr(&args[2]).and_then(|intervals| {
+            let most = i128::from(series::MOST_INTERVALS);
+            let what = "the number of intervals";
+            self.constant_in(&intervals, what, "a number from 1 to 1000", 1..=most)
+        });
+        let keep = match args.get(3) {
+            None => Some(Keep::Last),
+            Some(argument) => {
+                let what = "the aggregation of `tseries`";
+                let name = self.literal_text(argument, what)?;
+                let keep = match name.as_str() {
+                    "sum" => Some(Keep::Sum),
+                    "min" => Some(Keep::Min),
+                    "max" => Some(Keep::Max),
+                    "avg" => Some(Keep::Avg),
+                    _ => None,
+                };
+                if keep.is_none() {
+                    self.error(Fact::BadConstant {
+                        what: what.to_string(),
+                        expected: "\"avg\", \"max\", \"min\" or \"sum\"".to_string(),
+                        value: format!("{name:?}"),
+                        at: argument.span,
+                    });
+                }
+                keep
+            }
+        };
+        let (interval, intervals) = (interval? as u64, intervals? as u32);
+        Some(Aggregate::Tseries { keep: keep?, signed, interval, intervals })
+    }
+
+    /// What may still change is used: nothing, a warning, or an error, as its setting says.
+    fn unstable(&mut self, setting: Unstable, what: &'static str, key: &'static str, at: Span) -> Option<()> {
+        match setting {
+            Unstable::Enable => Some(()),
+            Unstable::Warn => {
+                let said = |known: &Warning| matches!(known, Warning::Unstable { key: of, .. } if *of == key);
+                if !self.warnings.iter().any(said) {
+                    self.warn(Warning::Unstable { what, key, at });
+                }
+                Some(())
+            }
+            Unstable::Error => {
+                self.error(Fact::Unstable { what, key, at });
+                None
+            }
+        }
     }
 
     pub(super) fn wrong_type<T>(&mut self, what: &str, expected: &'static str, value: &Expr) -> Option<T> {

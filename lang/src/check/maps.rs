@@ -146,7 +146,10 @@ impl Checker<'_> {
             | Aggregate::Min { signed }
             | Aggregate::Max { signed }
             | Aggregate::Avg { signed } => signed,
-            Aggregate::Stats { .. } | Aggregate::Hist { .. } | Aggregate::Lhist { .. } => {
+            Aggregate::Stats { .. }
+            | Aggregate::Hist { .. }
+            | Aggregate::Lhist { .. }
+            | Aggregate::Tseries { .. } => {
                 let summary = aggregate.name();
                 self.error(Fact::NotReadable { name: name.to_string(), summary, at });
                 return None;

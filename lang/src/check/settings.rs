@@ -9,7 +9,7 @@ use rtscript_syntax::source::Span;
 use super::Checker;
 use super::error::Fact;
 use super::nearest::nearest;
-use crate::config::MissingProbes;
+use crate::config::{MissingProbes, Unstable};
 use crate::types::StackMode;
 
 /// What a setting takes.
@@ -29,6 +29,7 @@ enum Setting {
     CacheUserSymbols,
     CppDemangle,
     ShowDebugInfo,
+    UnstableTseries,
     /// It means nothing here.
     Accepted,
 }
@@ -55,7 +56,7 @@ const SETTINGS: &[(&str, Setting)] = &[
     ("on_stack_limit", Setting::Accepted),
     ("show_debug_info", Setting::ShowDebugInfo),
     ("use_blazesym", Setting::Accepted),
-    ("unstable_tseries", Setting::Accepted),
+    ("unstable_tseries", Setting::UnstableTseries),
     ("unstable_dw_ustack", Setting::Accepted),
     ("unstable_typeinfo", Setting::Accepted),
     ("unstable_import_statement", Setting::Accepted),
@@ -133,6 +134,14 @@ impl Checker<'_> {
             Setting::PrintMapsOnExit => {
                 truth(value).map(|print| self.config.print_maps_on_exit = print).ok_or("true or false")
             }
+            Setting::UnstableTseries => match value.to_ascii_lowercase().as_str() {
+                "error" => Some(Unstable::Error),
+                "warn" => Some(Unstable::Warn),
+                "enable" | "true" | "1" => Some(Unstable::Enable),
+                _ => None,
+            }
+            .map(|unstable| self.config.unstable_tseries = unstable)
+            .ok_or("enable, warn or error"),
             Setting::CppDemangle => {
                 truth(value).map(|demangle| self.config.demangle = demangle).ok_or("true or false")
             }

@@ -266,6 +266,12 @@ fn join_aggregates(a: Aggregate, b: Aggregate) -> Option<Aggregate> {
             Some(Aggregate::Stats { signed: either(a, b) })
         }
         (
+            Aggregate::Tseries { keep, signed: a, interval, intervals },
+            Aggregate::Tseries { keep: k, signed: b, interval: l, intervals: n },
+        ) if (keep, interval, intervals) == (k, l, n) => {
+            Some(Aggregate::Tseries { keep, signed: either(a, b), interval, intervals })
+        }
+        (
             Aggregate::Count
             | Aggregate::Sum { .. }
             | Aggregate::Min { .. }
@@ -273,7 +279,8 @@ fn join_aggregates(a: Aggregate, b: Aggregate) -> Option<Aggregate> {
             | Aggregate::Avg { .. }
             | Aggregate::Stats { .. }
             | Aggregate::Hist { .. }
-            | Aggregate::Lhist { .. },
+            | Aggregate::Lhist { .. }
+            | Aggregate::Tseries { .. },
             Aggregate::Count
             | Aggregate::Sum { .. }
             | Aggregate::Min { .. }
@@ -281,7 +288,8 @@ fn join_aggregates(a: Aggregate, b: Aggregate) -> Option<Aggregate> {
             | Aggregate::Avg { .. }
             | Aggregate::Stats { .. }
             | Aggregate::Hist { .. }
-            | Aggregate::Lhist { .. },
+            | Aggregate::Lhist { .. }
+            | Aggregate::Tseries { .. },
         ) => (a == b).then_some(a),
     }
 }

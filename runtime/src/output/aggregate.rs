@@ -2,6 +2,8 @@
 
 use rtscript_lang::aggregate::Aggregate;
 
+use super::series::Series;
+use super::time::Clocks;
 use super::value::word;
 use super::{histogram, json, number};
 
@@ -16,6 +18,7 @@ pub enum Summary {
         total: i128,
     },
     Buckets(Vec<u64>),
+    Series(Series),
 }
 
 impl Summary {
@@ -43,6 +46,9 @@ impl Summary {
                 let (total, count) = (with_sign(total(0), signed), total(1));
                 Summary::Stats { count, average: total / i128::from(count.max(1)), total }
             }
+            Aggregate::Tseries { keep, signed, intervals, .. } => {
+                Summary::Series(Series::of(keep, signed, intervals, cpus))
+            }
             Aggregate::Hist { .. } | Aggregate::Lhist { .. } => {
                 Summary::Buckets((0..aggregate.slots() as usize).map(total).collect())
             }
@@ -54,12 +60,13 @@ impl Summary {
         match self {
             Summary::Number(value) => *value,
             Summary::Stats { average, .. } => *average,
+            Summary::Series(series) => i128::from(series.updated),
             Summary::Buckets(counts) => counts.iter().map(|&count| i128::from(count)).sum(),
         }
     }
 
-    /// Appends it; a histogram with the end of its last line and an empty one.
-    pub fn text(&self, aggregate: &Aggregate, div: u64, out: &mut Vec<u8>) {
+    /// Appends it; a histogram or a series with the end of its last line and an empty one.
+    pub fn text(&self, aggregate: &Aggregate, div: u64, clocks: &Clocks, out: &mut Vec<u8>) {
         let div_wide = i128::from(div.max(1));
         match self {
             Summary::Number(value) => number::wide(value / div_wide, out),
@@ -73,10 +80,11 @@ impl Summary {
                 out.extend_from_slice(b" }");
             }
             Summary::Buckets(counts) => histogram::text(aggregate, counts, div, out),
+            Summary::Series(series) => series.text(aggregate, div, clocks, out),
         }
     }
 
-    pub fn json(&self, aggregate: &Aggregate, div: u64, out: &mut Vec<u8>) {
+    pub fn json(&self, aggregate: &Aggregate, div: u64, clocks: &Clocks, out: &mut Vec<u8>) {
         let div_wide = i128::from(div.max(1));
         match self {
             Summary::Number(value) => json::number(value / div_wide, out),
@@ -90,6 +98,7 @@ impl Summary {
                 out.push(b'}');
             }
             Summary::Buckets(counts) => histogram::json(aggregate, counts, div, out),
+            Summary::Series(series) => series.json(aggregate, div, clocks, out),
         }
     }
 }
@@ -109,8 +118,9 @@ mod tests {
     fn written(aggregate: Aggregate, slots: &[&[i64]], div: u64) -> (String, String) {
         let summary = Summary::of(&aggregate, &cpus(slots));
         let (mut text, mut json) = (vec![], vec![]);
-        summary.text(&aggregate, div, &mut text);
-        summary.json(&aggregate, div, &mut json);
+        let clocks = Clocks::default();
+        summary.text(&aggregate, div, &clocks, &mut text);
+        summary.json(&aggregate, div, &clocks, &mut json);
         (String::from_utf8(text).unwrap(), String::from_utf8(json).unwrap())
     }
 

@@ -66,7 +66,7 @@ pub fn json(aggregate: &Aggregate, buckets: &[u64], div: u64, out: &mut Vec<u8>)
 
 fn divisor(aggregate: &Aggregate, div: u64) -> u64 {
     match aggregate {
-        Aggregate::Lhist { .. } => 1,
+        Aggregate::Lhist { .. } | Aggregate::Tseries { .. } => 1,
         Aggregate::Hist { .. }
         | Aggregate::Count
         | Aggregate::Sum { .. }
@@ -123,6 +123,7 @@ fn bound(aggregate: &Aggregate, value: i128, out: &mut Vec<u8>) {
         Aggregate::Lhist { step, .. } if step % 1024 == 0 => 2,
         Aggregate::Hist { .. }
         | Aggregate::Lhist { .. }
+        | Aggregate::Tseries { .. }
         | Aggregate::Count
         | Aggregate::Sum { .. }
         | Aggregate::Min { .. }

@@ -77,9 +77,9 @@ impl<'a> Listing<'a> {
             }
             out.push(b':');
             match &entry.value {
-                Value::Summary(aggregate, summary @ Summary::Buckets(_)) => {
+                Value::Summary(aggregate, summary @ (Summary::Buckets(_) | Summary::Series(_))) => {
                     out.push(b'\n');
-                    summary.text(aggregate, self.div, out);
+                    summary.text(aggregate, self.div, self.values.clocks(), out);
                 }
                 value => {
                     out.push(b' ');
@@ -97,6 +97,7 @@ impl<'a> Listing<'a> {
         }
         out.extend_from_slice(match &self.map.value {
             Type::Aggregate(Aggregate::Hist { .. } | Aggregate::Lhist { .. }) => b"{\"type\": \"hist\", ",
+            Type::Aggregate(Aggregate::Tseries { .. }) => b"{\"type\": \"tseries\", ",
             Type::Aggregate(Aggregate::Stats { .. }) => b"{\"type\": \"stats\", ",
             _ => b"{\"type\": \"map\", ",
         });
@@ -127,7 +128,9 @@ impl<'a> Listing<'a> {
 
     fn value_text(&self, value: &Value, out: &mut Vec<u8>) {
         match value {
-            Value::Summary(aggregate, summary) => summary.text(aggregate, self.div, out),
+            Value::Summary(aggregate, summary) => {
+                summary.text(aggregate, self.div, self.values.clocks(), out);
+            }
             Value::Bytes(bytes) => match self.divided(bytes) {
                 Some(number) => super::number::wide(number, out),
                 None => self.values.text(&self.map.value, bytes, out),
@@ -137,7 +140,9 @@ impl<'a> Listing<'a> {
 
     fn value_json(&self, value: &Value, out: &mut Vec<u8>) {
         match value {
-            Value::Summary(aggregate, summary) => summary.json(aggregate, self.div, out),
+            Value::Summary(aggregate, summary) => {
+                summary.json(aggregate, self.div, self.values.clocks(), out);
+            }
             Value::Bytes(bytes) => match self.divided(bytes) {
                 Some(number) => json::number(number, out),
                 None => self.values.json(&self.map.value, bytes, out),

@@ -6,7 +6,7 @@
 //!
 //! A [`Printer`] carries out events and prints maps (`actions.rs`). It finds an event's fields (`event.rs`), writes them
 //! by a format (`printf.rs`) or by their type (`value.rs`), or reads maps and writes those (`maps.rs`, `aggregate.rs`,
-//! `histogram.rs`). `writer.rs` alone knows files, pipes and buffering.
+//! `histogram.rs`, `series.rs`). `writer.rs` alone knows files, pipes and buffering.
 
 mod actions;
 mod aggregate;
@@ -16,6 +16,7 @@ mod json;
 mod maps;
 mod number;
 mod printf;
+mod series;
 mod symbols;
 mod time;
 mod trials;

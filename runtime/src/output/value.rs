@@ -69,6 +69,10 @@ impl<'a> Values<'a> {
         }
     }
 
+    pub fn clocks(&self) -> &Clocks {
+        &self.clocks
+    }
+
     /// Appends a value as `print` writes it.
     pub fn text(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
         match ty {

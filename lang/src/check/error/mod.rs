@@ -501,6 +501,14 @@ pub enum Fact {
         at: Span,
     },
 
+    #[error("`{what}` may still change, and is turned off")]
+    #[diagnostic(code("rt::unstable"), help("config = {{ {key} = enable }} turns it on"))]
+    Unstable {
+        what: &'static str,
+        key: &'static str,
+        #[label("used here")]
+        at: Span,
+    },
     #[error("there is no kind of map `{name}`")]
     #[diagnostic(code("rt::unknown-map-kind"))]
     UnknownMapKind {

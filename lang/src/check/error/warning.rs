@@ -56,6 +56,18 @@ pub enum Warning {
         #[label("has no effect")]
         at: Span,
     },
+    #[error("`{what}` may still change")]
+    #[diagnostic(
+        code("rt::unstable"),
+        severity(warning),
+        help("config = {{ {key} = enable }} says that this is known")
+    )]
+    Unstable {
+        what: &'static str,
+        key: &'static str,
+        #[label("used here")]
+        at: Span,
+    },
     #[error("statements after this one are never reached")]
     #[diagnostic(code("rt::unreachable"), severity(warning))]
     Unreachable {
