@@ -4,6 +4,7 @@
 //! pointer is noticed by its sign and counted, and the load then gives zero. With [`ReadForm::Probe`] the helper's
 //! result tells.
 
+use rtscript_lang::record::globals;
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{BitField, FieldPath};
 use rtscript_lang::types::{Int, StructId, Type};
@@ -15,7 +16,7 @@ use crate::object::{Access, AccessStep, SiteKind};
 use crate::target::ReadForm;
 
 /// The most bytes that are copied by loads and stores; more go through a helper.
-const COPY_BY_LOADS: u32 = 128;
+pub(super) const COPY_BY_LOADS: u32 = 128;
 
 /// Whose memory an address is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,9 +291,19 @@ impl Lowering<'_, '_> {
         self.clear(&to.plus(bytes), room.saturating_sub(bytes));
     }
 
-    /// Writes zeros.
+    /// Writes zeros: many by a copy of those in the globals, since hundreds of stores would make programs too large.
     pub(super) fn clear(&mut self, at: &Address, bytes: u32) {
         let mut done = 0;
+        if bytes > COPY_BY_LOADS && self.shared.zeros > COPY_BY_LOADS {
+            let zeros = self.b.value(Op::GlobalAddr(globals::ZEROS));
+            while done < bytes {
+                let target = self.pointer(&at.plus(done));
+                let some = (bytes - done).min(self.shared.zeros);
+                let args = [Operand::Value(target), Operand::Imm(some as i32), Operand::Value(zeros)];
+                self.b.call(Helper::ProbeReadKernel, &args);
+                done += some;
+            }
+        }
         while done < bytes {
             let target = at.plus(done);
             let size = size_of(1 << target.chunk().min(bytes - done).ilog2());

@@ -71,6 +71,8 @@ struct Shared<'p> {
     sites: Vec<Site>,
     site_ids: FxHashMap<Site, u32>,
     sites_offset: u32,
+    /// How many zeros there are in the globals.
+    zeros: u32,
     /// The kernel's `task_struct`, if the checker met it.
     task_struct: Option<StructId>,
 }
@@ -83,6 +85,9 @@ impl<'p> Shared<'p> {
         for (id, map) in &program.maps {
             let def = map_def(program, map, maps.len());
             zeros = zeros.max(def.value_size);
+            if def.key_size > memory::COPY_BY_LOADS {
+                zeros = zeros.max(def.key_size);
+            }
             storage[id] = Some(maps.push(def));
         }
         let sites_offset = (globals::ZEROS + zeros).next_multiple_of(8);
@@ -126,6 +131,7 @@ impl<'p> Shared<'p> {
             sites: Vec::new(),
             site_ids: FxHashMap::default(),
             sites_offset,
+            zeros,
             task_struct,
         }
     }
