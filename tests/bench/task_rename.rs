@@ -3,7 +3,8 @@
 //!     tests/bench/run [SECTION...] [--rounds N] [--events N]        (as root; installs clang, cc and libbpf where missing)
 //!     cargo bench --bench task_rename -- [SECTION...] …             (the same, with everything in place)
 //!
-//! Sections: `rates` (events a second, and the kernel's time for an event), `startup`, `losses`; all of them unless some are named.
+//! Sections: `rates` (events a second, and the kernel's time for an event), `startup`, `losses`, `compile` (from text to object, which needs no
+//! root); all of them unless some are named.
 //! The tracers are the binary of this build, or the one that RTSCRIPT names; the programs in `c/`; `bpftrace`, or the one
 //! that BPFTRACE names.
 //!
@@ -15,6 +16,9 @@
 //!
 //! What cannot run has a row that says why. Goals are printed as met or missed; nothing here fails because of a time.
 
+mod compile;
+#[path = "../compiler/mod.rs"]
+mod compiler;
 mod form;
 mod losses;
 mod rates;
@@ -37,7 +41,7 @@ pub struct Plan {
     pub events: u64,
 }
 
-const SECTIONS: [&str; 3] = ["rates", "startup", "losses"];
+const SECTIONS: [&str; 4] = ["rates", "startup", "losses", "compile"];
 
 fn main() -> ExitCode {
     match run() {
@@ -51,6 +55,12 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let plan = plan(std::env::args().skip(1))?;
+    if plan.wants("compile") {
+        compile::measure(&plan);
+    }
+    if plan.sections == ["compile"] {
+        return Ok(());
+    }
     let tools = tools::prepare()?;
     println!("{}", tools.describe());
     if plan.wants("rates") {
