@@ -50,6 +50,23 @@ pub enum Action {
     Time {
         format: String,
     },
+    /// `errorf(format, args…)` and `warnf(format, args…)`: a message about the place of the script where it stands.
+    Message {
+        level: Level,
+        format: Format,
+        args: Record,
+        span: Span,
+    },
+    /// `cat(format, args…)`: prints the file of this name.
+    Cat {
+        format: Format,
+        args: Record,
+    },
+    /// `system(format, args…)`: lets a shell run this, and prints its output.
+    System {
+        format: Format,
+        args: Record,
+    },
     /// `join(argv, separator)`: a string, sent as one tail for each word; `args` has up to 16 tails.
     Join {
         separator: String,
@@ -61,7 +78,11 @@ impl Action {
     /// The fields of its event.
     pub fn record(&self) -> Option<&Record> {
         match self {
-            Action::Printf { args, .. } | Action::Join { args, .. } => Some(args),
+            Action::Printf { args, .. }
+            | Action::Join { args, .. }
+            | Action::Message { args, .. }
+            | Action::Cat { args, .. }
+            | Action::System { args, .. } => Some(args),
             Action::Print { value } => Some(value),
             Action::PrintElement { element, .. } => Some(element),
             Action::PrintKey { key, .. } => Some(key),
@@ -83,9 +104,19 @@ impl Action {
             | Action::PrintElement { .. }
             | Action::PrintKey { .. }
             | Action::Join { .. }
+            | Action::Message { .. }
+            | Action::Cat { .. }
+            | Action::System { .. }
             | Action::Time { .. } => false,
         }
     }
+}
+
+/// How serious a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Error,
+    Warning,
 }
 
 /// A `printf` format, taken apart.

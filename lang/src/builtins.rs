@@ -89,6 +89,18 @@ pub enum Value {
     ByteSwap,
     StrNCmp,
     StrLen,
+    StrStr,
+    StrContains,
+    StrConcat,
+    StrCap,
+    MemCmp,
+    ErrorText,
+    SignalName,
+    SyscallName,
+    /// 16 bits between the network's byte order and ours.
+    NetworkShort,
+    /// 32 bits.
+    NetworkLong,
     StrFTime,
     HasKey,
     Find,
@@ -107,6 +119,35 @@ pub enum Act {
     Exit,
     Time,
     Join,
+    Errorf,
+    Warnf,
+    Assert,
+    Debugf,
+    Cat,
+    System,
+    Signal,
+    SignalThread,
+}
+
+impl Act {
+    /// Whether it changes the system, so that `--unsafe` must allow it.
+    pub fn is_unsafe(self) -> bool {
+        match self {
+            Act::System | Act::Signal | Act::SignalThread => true,
+            Act::Printf
+            | Act::Print
+            | Act::Clear
+            | Act::Zero
+            | Act::Exit
+            | Act::Time
+            | Act::Join
+            | Act::Errorf
+            | Act::Warnf
+            | Act::Assert
+            | Act::Debugf
+            | Act::Cat => false,
+        }
+    }
 }
 
 /// The functions whose result only a map can hold.
@@ -132,6 +173,50 @@ pub fn find(name: &str) -> Option<&'static Builtin> {
 pub fn row(means: Means) -> Option<&'static Builtin> {
     BUILTINS.iter().find(|row| row.means == means)
 }
+
+/// What a function of another tracer or of C is called here.
+pub fn ours(name: &str) -> Option<&'static str> {
+    FOREIGN.iter().find(|(foreign, _)| *foreign == name).map(|(_, ours)| *ours)
+}
+
+const FOREIGN: &[(&str, &str)] = &[
+    ("substr", "str(pointer, length)"),
+    ("strcat", "str_concat"),
+    ("strjoin", "str_concat"),
+    ("strcpy", "str"),
+    ("strcmp", "=="),
+    ("strpos", "strstr"),
+    ("contains", "strcontains"),
+    ("copyin", "buf"),
+    ("copyinstr", "str"),
+    ("stringof", "str"),
+    ("kstr", "str(kptr(pointer))"),
+    ("ustr", "str(uptr(pointer))"),
+    ("user_string", "str"),
+    ("kernel_string", "str"),
+    ("quantize", "hist"),
+    ("lquantize", "lhist"),
+    ("hist_log", "hist"),
+    ("hist_linear", "lhist"),
+    ("trace", "print"),
+    ("puts", "print"),
+    ("println", "print"),
+    ("stack", "kstack"),
+    ("backtrace", "kstack"),
+    ("inet_ntop", "ntop"),
+    ("inet_ntoa", "ntop"),
+    ("be16toh", "ntohs"),
+    ("be32toh", "ntohl"),
+    ("bswap16", "bswap"),
+    ("bswap32", "bswap"),
+    ("bswap64", "bswap"),
+    ("foreach", "for ($kv : @map)"),
+    ("getpid", "pid"),
+    ("execname", "comm"),
+    ("timestamp", "nsecs"),
+    ("gettimeofday_ns", "nsecs"),
+    ("ktime_get_ns", "nsecs"),
+];
 
 /// `arg0`, `arg1`, …: the number of the word.
 pub fn word_index(name: &str) -> Option<u32> {
@@ -235,6 +320,16 @@ pub static BUILTINS: &[Builtin] = &[
     function("uptr", "pointer", (1, 1), "pointer", Means::Value(Value::UserPointer), "The pointer as one into user memory."),
     function("strncmp", "a, b, length", (3, 3), "uint64", Means::Value(Value::StrNCmp), "0 if so many bytes are the same, up to the NUL."),
     function("strlen", "text", (1, 1), "uint64", Means::Value(Value::StrLen), "The length without the NUL."),
+    function("strcontains", "text, part", (2, 2), "bool", Means::Value(Value::StrContains), "Whether a text is part of another."),
+    function("strstr", "text, part", (2, 2), "int64", Means::Value(Value::StrStr), "Where a text is part of another, or -1."),
+    function("str_concat", "a, b", (2, 2), "string", Means::Value(Value::StrConcat), "Two texts behind one another."),
+    function("strcap", "text", (1, 1), "uint64", Means::Value(Value::StrCap), "The capacity of a string, the NUL included."),
+    function("memcmp", "a, b, length", (3, 3), "int64", Means::Value(Value::MemCmp), "Compares bytes: less than, equal to or greater than 0."),
+    function("strerror", "number", (1, 1), "string", Means::Value(Value::ErrorText), "The text of an error number."),
+    function("signal_name", "number", (1, 1), "string", Means::Value(Value::SignalName), "The name of a signal."),
+    function("syscall_name", "number", (1, 1), "string", Means::Value(Value::SyscallName), "The name of a system call."),
+    function("htons", "number", (1, 1), "uint16", Means::Value(Value::NetworkShort), "A 16-bit number in network order."),
+    function("htonl", "number", (1, 1), "uint32", Means::Value(Value::NetworkLong), "A 32-bit number in network order."),
     function("bswap", "number", (1, 1), "number", Means::Value(Value::ByteSwap), "The number with its bytes in reverse order."),
     function("ntop", "[family, ]address", (1, 2), "inet", Means::Value(Value::Ntop), "An IPv4 or IPv6 address that prints as text."),
     function("macaddr", "address", (1, 1), "mac", Means::Value(Value::Mac), "A hardware address that prints as text."),
@@ -270,6 +365,16 @@ pub static BUILTINS: &[Builtin] = &[
     function("time", "[format]", (0, 1), "", Means::Action(Act::Time), "Prints the time of day."),
     function("join", "argv[, separator]", (1, 2), "", Means::Action(Act::Join), "Prints an array of strings in one line."),
     function("exit", "[code]", (0, 1), "", Means::Action(Act::Exit), "Ends tracing."),
+    function("errorf", "format, ...", (1, MANY), "", Means::Action(Act::Errorf), "Prints an error with its place in the script."),
+    function("warnf", "format, ...", (1, MANY), "", Means::Action(Act::Warnf), "Prints a warning with its place in the script."),
+    function("assert", "condition, message", (2, 2), "", Means::Action(Act::Assert), "Prints the message as an error and ends tracing with code 1 if the condition is false."),
+    function("debugf", "format, ...", (1, MANY), "", Means::Action(Act::Debugf), "Prints to the kernel's trace pipe."),
+    function("cat", "format, ...", (1, MANY), "", Means::Action(Act::Cat), "Prints a file."),
+
+    // What changes the system.
+    function("system", "format, ...", (1, MANY), "", Means::Action(Act::System), "Lets a shell run a command, and prints its output."),
+    function("signal", "signal", (1, 1), "", Means::Action(Act::Signal), "Sends a signal to the running process."),
+    function("signal_thread", "signal", (1, 1), "", Means::Action(Act::SignalThread), "Sends a signal to the running thread."),
 
     // Macros of the library.
     library("ppid", "[task]", (0, 1), "uint32", "The parent's process id."),
@@ -286,20 +391,12 @@ pub static BUILTINS: &[Builtin] = &[
     later("func", "The function that is probed."),
     later("config", "The settings, as a record."),
     later("usermode", "Whether the CPU was in user mode."),
-    later("errorf", "Prints an error with its place in the script."),
-    later("warnf", "Prints a warning with its place in the script."),
-    later("debugf", "Prints to the kernel's trace pipe."),
     later("fail", "Fails when compiled."),
-    later("assert", "Ends tracing if the condition is false."),
     later("static_assert", "Fails to compile if the condition is false."),
     later("percpu_kaddr", "The address of a per-CPU variable."),
     later("dw_ustack", "The user stack, unwound by DWARF."),
     later("pton", "An address from text."),
     later("reg", "A register."),
-    later("cat", "Prints a file."),
-    later("system", "Runs a command."),
-    later("signal", "Sends a signal to the running process."),
-    later("signal_thread", "Sends a signal to the running thread."),
     later("override", "Replaces the return value of the probed function."),
     later("write_user", "Writes user memory."),
     later("cgroupid", "The id of a cgroup by its path."),
@@ -307,14 +404,6 @@ pub static BUILTINS: &[Builtin] = &[
     later("path", "The path of a file."),
     later("skboutput", "Writes a packet to a file."),
     later("socket_cookie", "The cookie of a socket."),
-    later("strcontains", "Whether a text is part of another."),
-    later("strstr", "Where a text is part of another."),
-    later("str_concat", "Two texts behind one another."),
-    later("strcap", "The capacity of a string."),
-    later("strerror", "The text of an error number."),
-    later("signal_name", "The name of a signal."),
-    later("syscall_name", "The name of a system call."),
-    later("memcmp", "Compares bytes."),
     later("is_ptr", "Whether a type is a pointer."),
     later("is_str", "Whether a type is a string."),
     later("is_array", "Whether a type is an array."),

@@ -20,6 +20,8 @@ pub struct Config {
     pub log_size: u32,
     pub missing_probes: MissingProbes,
     pub license: String,
+    /// The most bytes that `cat` prints.
+    pub max_cat_bytes: u32,
     /// Follow what each process maps, so that its symbols are known after its end. Without it, every look-up asks the
     /// process itself.
     pub cache_user_symbols: bool,
@@ -59,6 +61,7 @@ impl Default for Config {
             log_size: 1_000_000,
             missing_probes: MissingProbes::Error,
             license: "GPL".to_string(),
+            max_cat_bytes: 10240,
             cache_user_symbols: true,
             demangle: true,
             show_debug_info: true,

@@ -100,6 +100,7 @@ impl Structs {
             | Type::Mac
             | Type::Timestamp(..)
             | Type::Username
+            | Type::Label(_)
             | Type::Probe
             | Type::Aggregate(_) => Ok(()),
         }

@@ -15,6 +15,7 @@ pub mod expand;
 pub mod from_btf;
 pub mod kernel;
 pub mod layout;
+pub mod names;
 pub mod provider;
 pub mod record;
 mod type_name;

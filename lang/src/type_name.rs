@@ -1,7 +1,7 @@
 //! Types as the language writes them, for diagnostics and `--emit types`.
 
 use crate::aggregate::Aggregate;
-use crate::types::{Space, Stack, Structs, Type};
+use crate::types::{Label, Space, Stack, Structs, Type};
 
 impl Structs {
     /// `int32`, `struct task_struct *`, `(uint32,string[16])`.
@@ -41,6 +41,10 @@ impl Structs {
             Type::Mac => "macaddr_t".to_string(),
             Type::Timestamp(..) => "timestamp".to_string(),
             Type::Username => "username_t".to_string(),
+            Type::Label(Label::Error) => "strerror_t".to_string(),
+            Type::Label(Label::Signal) => "signal_name_t".to_string(),
+            Type::Label(Label::Syscall) => "syscall_name_t".to_string(),
+            Type::Label(Label::Cgroup(_)) => "cgroup_path_t".to_string(),
             Type::Probe => "probe".to_string(),
             // Summaries that differ in these are different types.
             Type::Aggregate(Aggregate::Hist { bits: bits @ 1.. }) => format!("hist_t({bits})"),

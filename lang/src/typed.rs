@@ -262,7 +262,8 @@ impl Expr {
         matches!(
             self.kind,
             ExprKind::Step { .. } | ExprKind::Delete(_) | ExprKind::Find(..) | ExprKind::Block(..)
-        ) || self.children().into_iter().any(Expr::has_effect)
+        ) || matches!(self.kind, ExprKind::Call(intrinsic, _) if intrinsic.has_effect())
+            || self.children().into_iter().any(Expr::has_effect)
     }
 }
 
@@ -372,4 +373,24 @@ pub enum Intrinsic {
     StackLen,
     /// `() -> u64`: where the uprobe is in the process (6.7 and later); of a return, where the function begins.
     ProbeAddress,
+    /// `(text, part) -> i64`: where the part begins in the text, or -1.
+    Find,
+    /// `(a, b) -> string[n]`: one behind the other.
+    Concat,
+    /// `(buffer, buffer) -> i64`: less than, equal to or greater than 0.
+    CompareBytes,
+    /// `(number)`: sends a signal to the running process.
+    Signal,
+    /// `(number)`: sends a signal to the running thread.
+    SignalThread,
+    /// `(format, args…)`: prints to the kernel's trace pipe. The format is a literal; there are up to three numbers or
+    /// strings.
+    TracePrint,
+}
+
+impl Intrinsic {
+    /// Whether it changes anything.
+    pub fn has_effect(self) -> bool {
+        matches!(self, Intrinsic::Signal | Intrinsic::SignalThread | Intrinsic::TracePrint)
+    }
 }

@@ -47,6 +47,8 @@ pub enum Type {
     Timestamp(String, Clock),
     /// A user id that prints as a name.
     Username,
+    /// A number of 64 bits that prints as what it stands for.
+    Label(Label),
     /// The id of an attach point, printed as its full name (index into `Program::probe_names`).
     Probe,
     /// What `count()` and its kin keep; only ever the value of a map.
@@ -115,6 +117,18 @@ pub enum StackMode {
     Raw,
     /// The build id of the file and the offset in it; of user stacks only.
     BuildId,
+}
+
+/// What a number stands for. `names.rs` has the texts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Label {
+    /// An error number.
+    Error,
+    Signal,
+    /// A system call of this architecture.
+    Syscall,
+    /// The id of a cgroup, which prints as its path; of the hierarchies whose names match the pattern.
+    Cgroup(String),
 }
 
 /// The clock that a time stamp was taken from.
@@ -242,6 +256,7 @@ impl Type {
             | Type::Mac
             | Type::Timestamp(..)
             | Type::Username
+            | Type::Label(_)
             | Type::Probe
             | Type::Aggregate(_) => false,
         }
@@ -257,6 +272,7 @@ impl Type {
             | Type::KernelSymbol
             | Type::Timestamp(..)
             | Type::Username
+            | Type::Label(_)
             | Type::Probe => true,
             Type::Void
             | Type::String(_)
@@ -287,7 +303,9 @@ impl Structs {
             Type::Bool => scalar(1),
             Type::Int(int) => scalar(u32::from(int.size)),
             Type::Enum(id) => scalar(u32::from(self.enums[*id].int.size)),
-            Type::Pointer(..) | Type::KernelSymbol | Type::Timestamp(..) | Type::Probe => scalar(8),
+            Type::Pointer(..) | Type::KernelSymbol | Type::Timestamp(..) | Type::Label(_) | Type::Probe => {
+                scalar(8)
+            }
             Type::Username => scalar(4),
             Type::String(capacity) => words(*capacity),
             Type::Buffer(capacity) => words(4 + capacity),
@@ -324,6 +342,7 @@ impl Structs {
             | Type::Inet
             | Type::Timestamp(..)
             | Type::Username
+            | Type::Label(_)
             | Type::Probe
             | Type::Aggregate(_) => self.layout(ty).size,
         }

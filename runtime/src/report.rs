@@ -175,6 +175,7 @@ impl SiteWarning {
             SiteKind::DeleteMissing => "there was no such element to delete",
             SiteKind::DivideByZero => "division or modulo by 0; the result was taken as 1",
             SiteKind::LoopCut => "the loop was cut: it reached the kernel's limit",
+            SiteKind::SignalFailed => "the kernel did not send the signal",
         }
     }
 
@@ -189,6 +190,7 @@ impl SiteWarning {
             SiteKind::ReadFailed => Some("probe_read"),
             SiteKind::MapFull => Some("map_update_elem"),
             SiteKind::DeleteMissing => Some("map_delete_elem"),
+            SiteKind::SignalFailed => Some("send_signal"),
             SiteKind::DivideByZero | SiteKind::LoopCut => None,
         }
     }
@@ -215,6 +217,7 @@ impl Diagnostic for SiteWarning {
             SiteKind::DeleteMissing => "rt::delete-missing",
             SiteKind::DivideByZero => "rt::divide-by-zero",
             SiteKind::LoopCut => "rt::loop-cut",
+            SiteKind::SignalFailed => "rt::signal-failed",
         }))
     }
 
@@ -241,6 +244,7 @@ impl Diagnostic for SiteWarning {
             | SiteKind::ReadFailed
             | SiteKind::DeleteMissing
             | SiteKind::DivideByZero
+            | SiteKind::SignalFailed
             | SiteKind::LoopCut => None,
         }
     }

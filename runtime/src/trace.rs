@@ -43,6 +43,9 @@ pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Res
     let mut printer =
         Printer::new(manifest, &object.sources, symbols, writer(line)?, format(line), line.quiet)
             .colored(has_colors(line));
+    if line.no_warnings {
+        printer = printer.without_warnings();
+    }
     let session = Session::new(&object, &loaded, kernel, settings(line), child, &mut printer);
     session.map_err(|error| Failure::line(format!("cannot share memory with the programs: {error}")))?.run()
 }
@@ -135,6 +138,7 @@ fn checked(
             .collect(),
         child_pid,
         filter_pid: line.pid,
+        allow_unsafe: line.allow_unsafe,
     };
     let providers: Vec<&dyn Provider> = PROVIDERS.iter().map(|&provider| provider as _).collect();
     let checked = check(script, kernel, &providers, &options);

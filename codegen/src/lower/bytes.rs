@@ -240,6 +240,13 @@ impl Lowering<'_, '_> {
                 let length = self.text_limit(args.get(1), capacity);
                 self.read_text_into(&from, to, length, expr.span);
             }
+            Intrinsic::Concat => {
+                let capacity = match expr.ty {
+                    Type::String(capacity) => capacity,
+                    _ => room,
+                };
+                self.concat(&args[0], &args[1], to, capacity, exact);
+            }
             Intrinsic::Buf => self.write_buffer(args, expr, to),
             Intrinsic::Stack => {
                 if let Type::Stack(stack) = &expr.ty {
@@ -276,7 +283,12 @@ impl Lowering<'_, '_> {
             | Intrinsic::ByteSwap
             | Intrinsic::StrLen
             | Intrinsic::StackLen
-            | Intrinsic::ProbeAddress => {}
+            | Intrinsic::ProbeAddress
+            | Intrinsic::Find
+            | Intrinsic::CompareBytes
+            | Intrinsic::Signal
+            | Intrinsic::SignalThread
+            | Intrinsic::TracePrint => {}
         }
     }
 
@@ -520,6 +532,7 @@ fn cover(structs: &Structs, ty: &Type, offset: usize, used: &mut [u8]) {
         | Type::Mac
         | Type::Timestamp(..)
         | Type::Username
+        | Type::Label(_)
         | Type::Probe
         | Type::Aggregate(_) => 8 * structs.size_in_memory(ty),
     };

@@ -599,9 +599,15 @@ impl Lowering<'_, '_> {
                 let context = self.b.context();
                 self.b.call(Helper::GetFuncIp, &[Operand::Value(context)])
             }
+            Intrinsic::Find => self.find_text(&args[0], &args[1]),
+            Intrinsic::CompareBytes => self.compare_bytes(&args[0], &args[1]),
+            Intrinsic::Signal => self.signal(Helper::SendSignal, &args[0], span),
+            Intrinsic::SignalThread => self.signal(Helper::SendSignalThread, &args[0], span),
+            Intrinsic::TracePrint => self.trace_print(args),
             // No scalars.
             Intrinsic::Comm
             | Intrinsic::Str
+            | Intrinsic::Concat
             | Intrinsic::Buf
             | Intrinsic::Stack
             | Intrinsic::Ntop

@@ -332,6 +332,7 @@ impl Lowering<'_, '_> {
             | Type::Mac
             | Type::Timestamp(..)
             | Type::Username
+            | Type::Label(_)
             | Type::Probe
             | Type::Aggregate(_) => self.structs().layout(ty).size,
         };
@@ -344,7 +345,9 @@ impl Lowering<'_, '_> {
             Type::Bool => Int::U8,
             Type::Enum(id) => self.structs().enums[*id].int,
             Type::Username => Int::U32,
-            Type::Pointer(..) | Type::KernelSymbol | Type::Timestamp(..) | Type::Probe => Int::U64,
+            Type::Pointer(..) | Type::KernelSymbol | Type::Timestamp(..) | Type::Label(_) | Type::Probe => {
+                Int::U64
+            }
             Type::Void
             | Type::String(_)
             | Type::Buffer(_)

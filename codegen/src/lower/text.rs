@@ -119,7 +119,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Goes on where the comparison holds, and leaves for `otherwise` where not.
-    fn go_on_if(&mut self, cond: Cond, left: Value, right: Operand, otherwise: Block) {
+    pub(super) fn go_on_if(&mut self, cond: Cond, left: Value, right: Operand, otherwise: Block) {
         let next = self.b.block();
         self.b.branch(cond, left, right, next, otherwise);
         self.b.switch_sealed(next);

@@ -263,6 +263,7 @@ impl Writer {
             | Type::Mac
             | Type::Timestamp(..)
             | Type::Username
+            | Type::Label(_)
             | Type::Probe
             | Type::Aggregate(_) => {
                 // No member of a kernel structure has one of the language's own types.

@@ -233,4 +233,6 @@ pub enum SiteKind {
     DivideByZero,
     /// A loop ended since the kernel's limit was reached.
     LoopCut,
+    /// A signal that the kernel did not send.
+    SignalFailed,
 }

@@ -6,10 +6,10 @@ use rtscript_syntax::source::Span;
 use super::Checker;
 use super::error::Fact;
 use super::numbers::cast;
-use crate::action::Action;
+use crate::action::{Action, Level};
 use crate::builtins::{Act, Builtin};
 use crate::record::Record;
-use crate::typed::{ExprKind, Stmt, StmtKind};
+use crate::typed::{ExprKind, Intrinsic, Stmt, StmtKind};
 use crate::types::Type;
 
 /// What `time()` prints without a format.
@@ -26,13 +26,19 @@ impl Checker<'_> {
         args: &[ast::Expr],
         span: Span,
     ) -> Option<Stmt> {
+        if act.is_unsafe() && !self.options.allow_unsafe {
+            self.error(Fact::Unsafe { name: row.name, at: span });
+        }
         let kind = match act {
-            Act::Printf => {
-                let (format, args) = self.printf(args, span)?;
-                let types: Vec<Type> = args.iter().map(|arg| arg.ty.clone()).collect();
-                let record = Record::event(&types, &self.structs);
-                StmtKind::Emit(self.action(Action::Printf { format, args: record }), args)
-            }
+            Act::Printf => self.formatted(row, args, |format, args| Action::Printf { format, args })?,
+            Act::Cat => self.formatted(row, args, |format, args| Action::Cat { format, args })?,
+            Act::System => self.formatted(row, args, |format, args| Action::System { format, args })?,
+            Act::Errorf => self.message(row, Level::Error, args, span)?,
+            Act::Warnf => self.message(row, Level::Warning, args, span)?,
+            Act::Assert => self.assert(&args[0], &args[1], span)?,
+            Act::Debugf => self.debugf(row, args, span)?,
+            Act::Signal => self.signal(row, Intrinsic::Signal, &args[0], span)?,
+            Act::SignalThread => self.signal(row, Intrinsic::SignalThread, &args[0], span)?,
             Act::Print => self.print(row, args)?,
             Act::Clear => {
                 let map = self.whole_map(&args[0], row)?;

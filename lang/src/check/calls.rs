@@ -3,7 +3,7 @@
 use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
-use super::error::{self, Fact, Warning};
+use super::error::{self, DidYouMean, Fact, Warning};
 use super::nearest::nearest;
 use super::numbers::{cast, constant};
 use super::{Checker, settings};
@@ -12,7 +12,7 @@ use crate::builtins::{self, BUILTINS, Builtin, Constant, Means, Summary, Value};
 use crate::config::Unstable;
 use crate::provider::UserAddress;
 use crate::typed::{BinaryOp, Expr, ExprKind, Intrinsic, MapId, Stmt, StmtKind};
-use crate::types::{Clock, Int, Space, Stack, StackMode, Type};
+use crate::types::{Clock, Int, Label, Space, Stack, StackMode, Type};
 
 /// Frames of a stack, where the script does not say how many.
 const FRAMES: u32 = 127;
@@ -25,7 +25,8 @@ impl Checker<'_> {
                 return None;
             }
             let functions = BUILTINS.iter().filter(|row| row.arity.1 > 0).map(|row| row.name);
-            let help = nearest(&name.name, functions);
+            let help = builtins::ours(&name.name).map(|ours| DidYouMean(vec![ours.to_string()]));
+            let help = help.or_else(|| nearest(&name.name, functions));
             self.error(Fact::UnknownFunction { name: name.name.clone(), at: name.span, help });
             return None;
         };
@@ -161,7 +162,17 @@ impl Checker<'_> {
             Value::Str => self.str(args, span),
             Value::Buf => self.buf(args, span),
             Value::StrNCmp => self.strncmp(args, span),
-            Value::StrLen => self.strlen(args, span),
+            Value::StrLen => self.strlen(row, args, span),
+            Value::StrStr => self.strstr(row, args, span),
+            Value::StrContains => self.strcontains(row, args, span),
+            Value::StrConcat => self.str_concat(row, args, span),
+            Value::StrCap => self.strcap(row, args, span),
+            Value::MemCmp => self.memcmp(row, args, span),
+            Value::ErrorText => self.label(row, Label::Error, &args[0], span),
+            Value::SignalName => self.label(row, Label::Signal, &args[0], span),
+            Value::SyscallName => self.label(row, Label::Syscall, &args[0], span),
+            Value::NetworkShort => self.network_order(row, 2, &args[0], span),
+            Value::NetworkLong => self.network_order(row, 4, &args[0], span),
             Value::StrFTime => self.strftime(args, span),
             Value::KernelStack => self.stack(Space::Kernel, args, span),
             Value::UserStack => self.stack(Space::User, args, span),

@@ -4,7 +4,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::Fact;
+use super::error::{self, Fact};
 use crate::action::{Amount, Conversion, Format, Piece, Spec};
 use crate::typed::{Expr, ExprKind};
 use crate::types::Type;
@@ -13,14 +13,14 @@ use crate::types::Type;
 const MOST_ARGUMENTS: usize = 128;
 
 impl Checker<'_> {
-    /// The format and the arguments of a `printf`.
-    pub(super) fn printf(&mut self, args: &[ast::Expr], span: Span) -> Option<(Format, Vec<Expr>)> {
+    /// The format and the arguments of a `printf`, or of another function that takes them.
+    pub(super) fn printf(&mut self, function: &str, args: &[ast::Expr]) -> Option<(Format, Vec<Expr>)> {
         let (first, rest) = args.split_first()?;
         let values: Vec<Option<Expr>> = rest.iter().map(|arg| self.expr(arg)).collect();
         let text = match self.expr(first)?.kind {
             ExprKind::String(bytes) => bytes,
             _ => {
-                self.error(Fact::NotConstant { what: "the format of `printf`".to_string(), at: first.span });
+                self.error(Fact::NotConstant { what: error::format_of(function), at: first.span });
                 return None;
             }
         };
@@ -47,8 +47,8 @@ impl Checker<'_> {
             self.error(Fact::FormatExtra { expected: wanted, found: rest.len(), at: extra.span });
             return None;
         }
-        if rest.len() > MOST_ARGUMENTS {
-            self.not_yet("a `printf` of more than 128 arguments", span);
+        if let Some(extra) = rest.get(MOST_ARGUMENTS) {
+            self.error(Fact::TooManyArguments { found: rest.len(), limit: MOST_ARGUMENTS, at: extra.span });
             return None;
         }
         let values = values.into_iter().collect::<Option<Vec<_>>>()?;
@@ -264,7 +264,7 @@ fn parse_spec(
 }
 
 /// A specification as it is written, without its amounts.
-fn spec_text(spec: &Spec) -> String {
+pub(super) fn spec_text(spec: &Spec) -> String {
     let conversion = match spec.conversion {
         Conversion::Signed => "d",
         Conversion::Unsigned => "u",

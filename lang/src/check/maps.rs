@@ -252,6 +252,7 @@ fn is_storable(ty: &Type) -> bool {
         | Type::Mac
         | Type::Timestamp(..)
         | Type::Username
+        | Type::Label(_)
         | Type::Probe => true,
     }
 }

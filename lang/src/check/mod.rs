@@ -26,6 +26,7 @@ mod error;
 mod expressions;
 mod fields;
 mod format;
+mod formatted;
 mod maps;
 mod nearest;
 mod numbers;
@@ -35,6 +36,7 @@ mod shape;
 mod solve;
 mod statements;
 mod strings;
+mod text;
 mod types;
 mod uses;
 
@@ -68,6 +70,8 @@ pub struct Options {
     pub child_pid: Option<u32>,
     /// Only events of this process count (`-p`).
     pub filter_pid: Option<u32>,
+    /// Functions that change the system are allowed.
+    pub allow_unsafe: bool,
 }
 
 /// A correct script.

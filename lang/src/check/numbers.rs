@@ -148,6 +148,7 @@ impl Checker<'_> {
             | Type::UserSymbol
             | Type::Inet
             | Type::Mac
+            | Type::Label(_)
             | Type::Probe
             | Type::Aggregate(_) => {
                 let found = self.type_name(&expr.ty);

@@ -181,6 +181,12 @@ impl Checker<'_> {
                 let (left, right) = (cast(left, &Type::U64), cast(right, &Type::U64));
                 compare_of(compare, left, right, span)
             }
+            (Type::Label(a), Type::Label(b)) if a == b => {
+                let (left, right) = (cast(left, &Type::I64), cast(right, &Type::I64));
+                compare_of(compare, left, right, span)
+            }
+            (Type::Label(_), Type::String(_)) => self.label_is(compare, left, &right, span),
+            (Type::String(_), Type::Label(_)) => self.label_is(compare, right, &left, span),
             (Type::Probe, Type::String(_)) | (Type::String(_), Type::Probe) => {
                 self.not_yet("a comparison of a probe's name with a string", span);
                 None
@@ -336,6 +342,7 @@ impl Checker<'_> {
             | Type::UserSymbol
             | Type::Inet
             | Type::Mac
+            | Type::Label(_)
             | Type::Probe
             | Type::Aggregate(_) => false,
         }

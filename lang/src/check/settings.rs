@@ -30,6 +30,7 @@ enum Setting {
     CppDemangle,
     ShowDebugInfo,
     UnstableTseries,
+    MaxCatBytes,
     /// It means nothing here.
     Accepted,
 }
@@ -51,8 +52,8 @@ const SETTINGS: &[(&str, Setting)] = &[
     ("cache_user_symbols", Setting::CacheUserSymbols),
     ("cpp_demangle", Setting::CppDemangle),
     ("lazy_symbolication", Setting::Accepted),
-    ("max_cat_bytes", Setting::Accepted),
-    ("cat_bytes_max", Setting::Accepted),
+    ("max_cat_bytes", Setting::MaxCatBytes),
+    ("cat_bytes_max", Setting::MaxCatBytes),
     ("on_stack_limit", Setting::Accepted),
     ("show_debug_info", Setting::ShowDebugInfo),
     ("use_blazesym", Setting::Accepted),
@@ -130,6 +131,9 @@ impl Checker<'_> {
             }
             Setting::LogSize => {
                 count().map(|n| self.config.log_size = n).ok_or("a number of bytes, at least 1")
+            }
+            Setting::MaxCatBytes => {
+                count().map(|n| self.config.max_cat_bytes = n).ok_or("a number of bytes, at least 1")
             }
             Setting::PrintMapsOnExit => {
                 truth(value).map(|print| self.config.print_maps_on_exit = print).ok_or("true or false")

@@ -129,6 +129,7 @@ impl Shape {
             | Type::Mac
             | Type::Timestamp(..)
             | Type::Username
+            | Type::Label(_)
             | Type::Probe => Shape::Exactly(ty.clone()),
         }
     }

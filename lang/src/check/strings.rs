@@ -7,6 +7,7 @@ use super::Checker;
 use super::error;
 use super::expressions::text;
 use super::numbers::{cast, value_of};
+use crate::builtins::Builtin;
 use crate::typed::{Expr, ExprKind, Intrinsic};
 use crate::types::{Clock, Int, Space, Type};
 
@@ -60,7 +61,7 @@ impl Checker<'_> {
     }
 
     /// What `str` and `buf` read from: an address, or an array itself.
-    fn memory(&mut self, source: Expr, function: &str) -> Option<Expr> {
+    pub(super) fn memory(&mut self, source: Expr, function: &str) -> Option<Expr> {
         match &source.ty {
             Type::Pointer(..) | Type::String(_) => Some(source),
             Type::Array(element, _) if self.structs.size_in_memory(element) == 1 || function == "buf" => {
@@ -90,13 +91,10 @@ impl Checker<'_> {
         Some(Expr { kind, ty: Type::U64, span })
     }
 
-    pub(super) fn strlen(&mut self, args: &[ast::Expr], span: Span) -> Option<Expr> {
-        let value = self.expr(&args[0])?;
+    pub(super) fn strlen(&mut self, row: &'static Builtin, args: &[ast::Expr], span: Span) -> Option<Expr> {
+        let value = self.text_argument(row, &args[0])?;
         if let ExprKind::String(bytes) = &value.kind {
             return Some(super::numbers::constant(bytes.len() as u64, Type::U64, span));
-        }
-        if !matches!(value.ty, Type::String(_)) {
-            return self.wrong_type(&error::argument_of("strlen"), "a string", &value);
         }
         Some(Expr { kind: ExprKind::Call(Intrinsic::StrLen, vec![value]), ty: Type::U64, span })
     }

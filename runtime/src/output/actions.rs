@@ -7,7 +7,7 @@ use std::time::Duration;
 use rtscript_codegen::object::Manifest;
 use rtscript_lang::action::Action;
 use rtscript_lang::record::Record;
-use rtscript_lang::syntax::source::Sources;
+use rtscript_lang::syntax::source::{Sources, Span};
 use rtscript_lang::typed::MapId;
 
 use super::event::Event;
@@ -60,15 +60,17 @@ pub enum Format {
 /// Prints what a session sees.
 #[derive(Debug)]
 pub struct Printer<'a> {
-    manifest: &'a Manifest,
-    sources: &'a Sources,
-    values: Values<'a>,
-    format: Format,
+    pub(super) manifest: &'a Manifest,
+    pub(super) sources: &'a Sources,
+    pub(super) values: Values<'a>,
+    pub(super) format: Format,
     /// Nothing is said about what is attached.
     quiet: bool,
     /// Verdicts on tests have colours.
     color: bool,
-    writer: Writer,
+    /// Warnings of the script are printed.
+    pub(super) warnings: bool,
+    pub(super) writer: Writer,
     /// Text that becomes a JSON string. Kept, so that no event allocates.
     text: Vec<u8>,
 }
@@ -83,12 +85,27 @@ impl<'a> Printer<'a> {
         quiet: bool,
     ) -> Printer<'a> {
         let values = Values::new(&manifest.structs, &manifest.probe_names, &manifest.config, user_symbols);
-        Printer { manifest, sources, values, format, quiet, color: false, writer, text: Vec::new() }
+        Printer {
+            manifest,
+            sources,
+            values,
+            format,
+            quiet,
+            color: false,
+            warnings: true,
+            writer,
+            text: Vec::new(),
+        }
     }
 
     /// The same printer, with colours where some are meant for a terminal.
     pub fn colored(self, color: bool) -> Printer<'a> {
         Printer { color, ..self }
+    }
+
+    /// The same without the script's warnings.
+    pub fn without_warnings(self) -> Printer<'a> {
+        Printer { warnings: false, ..self }
     }
 
     /// Does what an event asks for; true if it printed something. `exit` is seen by the session in the globals.
@@ -128,6 +145,15 @@ impl<'a> Printer<'a> {
                 let (seconds, _) = time::now();
                 time::strftime(format, seconds, None, out);
             }),
+            Action::Message { level, format, args, span } => self.message(*level, *span, format, args, event),
+            Action::Cat { format, args } => {
+                let path = self.formatted(format, args, event);
+                self.cat(&path)
+            }
+            Action::System { format, args } => {
+                let command = self.formatted(format, args, event);
+                self.system(&command)
+            }
             Action::Join { separator, args } => match self.format {
                 Format::Text => self.line(|values, out| join(values, separator, args, event, out)),
                 Format::Json => {
@@ -173,7 +199,7 @@ impl<'a> Printer<'a> {
     }
 
     /// Text as it is; in JSON a record of this kind that holds it as a string.
-    fn text_line(&mut self, kind: &str, write: impl FnOnce(&Values<'_>, &mut Vec<u8>)) -> bool {
+    pub(super) fn text_line(&mut self, kind: &str, write: impl FnOnce(&Values<'_>, &mut Vec<u8>)) -> bool {
         match self.format {
             Format::Text => self.writer.append(|out| write(&self.values, out)),
             Format::Json => {
@@ -333,6 +359,19 @@ impl Output for Printer<'_> {
     }
 }
 
+/// Where a message stands, as members of a JSON object.
+pub(super) fn place_json(sources: &Sources, span: Span, out: &mut Vec<u8>) {
+    if let Some(source) = sources.find(span) {
+        let (line, col) = source.line_col(span.start);
+        out.extend_from_slice(b", \"filename\": ");
+        json::quoted(source.name.as_bytes(), out);
+        out.extend_from_slice(b", \"line\": ");
+        number::unsigned(u64::from(line), out);
+        out.extend_from_slice(b", \"col\": ");
+        number::unsigned(u64::from(col), out);
+    }
+}
+
 /// The words of a `join`. The first that was not sent ends them.
 fn join(values: &Values<'_>, separator: &str, args: &Record, event: Event<'_>, out: &mut Vec<u8>) {
     for (index, field) in args.fields.iter().enumerate() {
@@ -361,15 +400,7 @@ fn warning_json(warning: &SiteWarning, sources: &Sources, out: &mut Vec<u8>) {
         out.extend_from_slice(b", \"retcode\": ");
         number::signed(i64::from(warning.error), out);
     }
-    if let Some(source) = sources.find(warning.span) {
-        let (line, col) = source.line_col(warning.span.start);
-        out.extend_from_slice(b", \"filename\": ");
-        json::quoted(source.name.as_bytes(), out);
-        out.extend_from_slice(b", \"line\": ");
-        number::unsigned(u64::from(line), out);
-        out.extend_from_slice(b", \"col\": ");
-        number::unsigned(u64::from(col), out);
-    }
+    place_json(sources, warning.span, out);
     out.extend_from_slice(b"}\n");
 }
 

@@ -4,12 +4,14 @@
 //! are, nothing panics, and bytes that are missing read as zero. Text is bytes: a process may have any name, and
 //! it is printed as it is. Only JSON has to be UTF-8; there, bytes that are not become U+FFFD.
 //!
-//! A [`Printer`] carries out events and prints maps (`actions.rs`). It finds an event's fields (`event.rs`), writes them
+//! A [`Printer`] carries out events and prints maps (`actions.rs`, `commands.rs`). It finds an event's fields (`event.rs`), writes them
 //! by a format (`printf.rs`) or by their type (`value.rs`), or reads maps and writes those (`maps.rs`, `aggregate.rs`,
 //! `histogram.rs`, `series.rs`). `writer.rs` alone knows files, pipes and buffering.
 
 mod actions;
 mod aggregate;
+mod cgroups;
+mod commands;
 mod event;
 mod histogram;
 mod json;

@@ -4,9 +4,11 @@
 //! behind the last byte are left out.
 
 use rtscript_lang::config::Config;
+use rtscript_lang::names;
 use rtscript_lang::record::Record;
 use rtscript_lang::types::{EnumId, Int, Space, Stack, StackMode, StructId, Structs, Type};
 
+use super::cgroups::Cgroups;
 use super::symbols::KernelSymbols;
 use super::time::{self, Clocks};
 use super::users::Users;
@@ -32,6 +34,7 @@ pub struct Values<'a> {
     symbols: KernelSymbols,
     user_symbols: UserSymbols,
     users: Users,
+    cgroups: Cgroups,
     clocks: Clocks,
 }
 
@@ -65,6 +68,7 @@ impl<'a> Values<'a> {
             config,
             symbols: KernelSymbols::default(),
             users: Users::default(),
+            cgroups: Cgroups::default(),
             clocks: Clocks::default(),
         }
     }
@@ -148,6 +152,10 @@ impl<'a> Values<'a> {
                     None => number::unsigned(u64::from(uid), out),
                 }
             }
+            Type::Label(label) => match names::text_of(label, word(bytes) as i64) {
+                Some(text) => out.extend_from_slice(text.as_bytes()),
+                None => self.cgroups.path(word(bytes), label, out),
+            },
             Type::Probe => {
                 if let Some(name) = self.probe_name(bytes) {
                     out.extend_from_slice(name.as_bytes());
@@ -222,6 +230,7 @@ impl<'a> Values<'a> {
             | Type::Mac
             | Type::Timestamp(..)
             | Type::Username
+            | Type::Label(_)
             | Type::Probe => {
                 let start = out.len();
                 self.text(ty, bytes, out);
@@ -266,6 +275,10 @@ impl<'a> Values<'a> {
                     let sign = if number.signed { 1 << 63 } else { 0 };
                     out.extend_from_slice(&(number.bits ^ sign).to_be_bytes());
                 }
+            }
+            Type::Label(_) => {
+                self.text(ty, bytes, out);
+                out.push(0);
             }
             Type::String(capacity) => {
                 out.extend_from_slice(until_nul(first(bytes, *capacity)));
@@ -331,7 +344,9 @@ impl<'a> Values<'a> {
             Type::Int(int) => *int,
             Type::Enum(id) => self.structs.enums.get(*id).map_or(Int::I32, |of| of.int),
             Type::Username => Int::U32,
-            Type::Pointer(..) | Type::KernelSymbol | Type::Timestamp(..) | Type::Probe => Int::U64,
+            Type::Pointer(..) | Type::KernelSymbol | Type::Timestamp(..) | Type::Label(_) | Type::Probe => {
+                Int::U64
+            }
             Type::Void
             | Type::String(_)
             | Type::Buffer(_)
@@ -369,6 +384,7 @@ impl<'a> Values<'a> {
             | Type::Mac
             | Type::Timestamp(..)
             | Type::Username
+            | Type::Label(_)
             | Type::Probe
             | Type::Aggregate(_) => first(bytes, self.structs.size_in_memory(ty)),
         }

@@ -350,6 +350,7 @@ impl<'a> Session<'a> {
                 SiteKind::ReadFailed
                 | SiteKind::DeleteMissing
                 | SiteKind::DivideByZero
+                | SiteKind::SignalFailed
                 | SiteKind::LoopCut => {}
             }
         }

@@ -18,7 +18,7 @@ mod words;
 
 pub use c::{CFact, macro_arguments};
 pub use warning::Warning;
-pub use words::{argument_of, arity, map_key, map_value, variable};
+pub use words::{argument_of, arity, format_of, map_key, map_value, variable};
 
 /// One error, ready to be rendered.
 #[derive(Clone, Debug, PartialEq)]
@@ -348,6 +348,40 @@ pub enum Fact {
         expected: String,
         found: usize,
         #[label("{found} given")]
+        at: Span,
+    },
+    #[error("a format prints {limit} arguments at most, and here are {found}")]
+    #[diagnostic(code("rt::format-arguments"), help("print them in several parts"))]
+    TooManyArguments {
+        found: usize,
+        limit: usize,
+        #[label("one too many")]
+        at: Span,
+    },
+    /// A function that changes the system, without `--unsafe`.
+    #[error("`{name}` changes the system, and is not allowed")]
+    #[diagnostic(code("rt::unsafe"), help("`--unsafe` on the command line allows it"))]
+    Unsafe {
+        name: &'static str,
+        #[label("not allowed")]
+        at: Span,
+    },
+    /// A signal that does not exist.
+    #[error("there is no signal `{name}`")]
+    #[diagnostic(code("rt::unknown-signal"))]
+    UnknownSignal {
+        name: String,
+        #[label("unknown signal")]
+        at: Span,
+        #[help]
+        help: Option<DidYouMean>,
+    },
+    /// A specification that the kernel's trace pipe does not know.
+    #[error("`debugf` cannot print `{spec}`")]
+    #[diagnostic(code("rt::format"), help("the kernel prints %d, %u, %x, %p and %s there, without flags"))]
+    TraceFormat {
+        spec: String,
+        #[label("not here")]
         at: Span,
     },
     /// An action where a value is wanted.

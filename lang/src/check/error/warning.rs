@@ -68,6 +68,16 @@ pub enum Warning {
         #[label("used here")]
         at: Span,
     },
+    #[error("`debugf` is for debugging: it writes to a buffer that the whole system shares")]
+    #[diagnostic(
+        code("rt::debug"),
+        severity(warning),
+        help("read it in /sys/kernel/tracing/trace_pipe; `printf` is faster, and prints here")
+    )]
+    Debug {
+        #[label("goes to the kernel's trace pipe")]
+        at: Span,
+    },
     #[error("statements after this one are never reached")]
     #[diagnostic(code("rt::unreachable"), severity(warning))]
     Unreachable {

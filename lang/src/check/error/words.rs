@@ -17,6 +17,10 @@ pub fn argument_of(function: &str) -> String {
     format!("the argument of `{function}`")
 }
 
+pub fn format_of(function: &str) -> String {
+    format!("the format of `{function}`")
+}
+
 pub fn arguments(count: usize) -> String {
     if count == 1 { "1 argument".to_string() } else { format!("{count} arguments") }
 }
