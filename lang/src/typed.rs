@@ -87,6 +87,8 @@ pub struct Local {
     pub span: Span,
     /// Of a variable that is declared in the body of a [`StmtKind::Each`]: the loop's own variable. It lives for one round.
     pub within: Option<LocalId>,
+    /// Its address is taken, so that it lies in memory.
+    pub addressed: bool,
 }
 
 pub type Block = Vec<Stmt>;
@@ -207,6 +209,8 @@ pub enum ExprKind {
     Index(Box<Expr>, Box<Expr>),
     /// What a pointer points at: a place, or a scalar that is read.
     Deref(Box<Expr>),
+    /// Where a variable, an element of a map (NULL where there is none) or a place outside of our memory lies.
+    AddressOf(Box<Expr>),
     /// A tuple or a record.
     Tuple(Vec<Expr>),
     /// An element of a tuple or a record.
@@ -238,6 +242,7 @@ impl Expr {
             | ExprKind::Cast(inner)
             | ExprKind::Field(inner, _)
             | ExprKind::Deref(inner)
+            | ExprKind::AddressOf(inner)
             | ExprKind::TupleField(inner, _)
             | ExprKind::Block(_, inner) => vec![inner],
             ExprKind::Binary(_, left, right)

@@ -97,6 +97,7 @@ impl Lowering<'_, '_> {
             | ExprKind::EqualPrefix(..)
             | ExprKind::And(..)
             | ExprKind::Or(..)
+            | ExprKind::AddressOf(_)
             | ExprKind::Step { .. } => {}
         }
     }

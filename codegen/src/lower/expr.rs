@@ -25,10 +25,8 @@ impl Lowering<'_, '_> {
     fn scalar_at(&mut self, expr: &Expr) -> Value {
         match &expr.kind {
             ExprKind::Int(value) => self.b.iconst(*value as i64),
-            ExprKind::Local(local) => match self.locals[*local] {
-                Some(Storage::Scalar(variable)) => self.b.get(variable),
-                Some(Storage::Bytes(_) | Storage::Outside(_)) | None => self.b.iconst(0),
-            },
+            ExprKind::Local(local) => self.local_number(*local),
+            ExprKind::AddressOf(place) => self.address_of(place),
             ExprKind::Map(element) => self.map_scalar(element, &expr.ty),
             ExprKind::Merged(element) => self.merged(element, expr.span),
             ExprKind::HasKey(element) => self.has_key(element),
@@ -108,14 +106,11 @@ impl Lowering<'_, '_> {
             ExprKind::Cast(inner) => self.cast(inner, &expr.ty),
             ExprKind::Step { place, by, post } => match place {
                 StepPlace::Local(local) => {
-                    let Some(Storage::Scalar(variable)) = self.locals[*local] else {
-                        return self.b.iconst(0);
-                    };
-                    let before = self.b.get(variable);
+                    let before = self.local_number(*local);
                     let by = self.b.iconst(*by);
                     let sum = self.b.add(before, Operand::Value(by));
                     let after = self.cut(sum, &self.probe.locals[*local].ty);
-                    self.b.set(variable, after);
+                    self.set_local_number(*local, after);
                     if *post { before } else { after }
                 }
                 StepPlace::Map(element) => {
@@ -417,6 +412,7 @@ impl Lowering<'_, '_> {
             | ExprKind::Select(..)
             | ExprKind::Cast(_)
             | ExprKind::Step { .. }
+            | ExprKind::AddressOf(_)
             | ExprKind::Tuple(_)
             | ExprKind::Call(..) => self.in_slot(expr),
         }

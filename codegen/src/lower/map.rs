@@ -5,8 +5,8 @@ use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{BinaryOp, Element, Expr, LocalId, MapId};
 use rtscript_lang::types::Type;
 
+use super::Lowering;
 use super::memory::{Address, size_of};
-use super::{Lowering, Storage};
 use crate::insn::{AluOp, AtomicOp, Cond, Helper, Size};
 use crate::ir::{Op, Operand, Value};
 use crate::object::SiteKind;
@@ -85,6 +85,24 @@ impl Lowering<'_, '_> {
         self.branch_scope(missing);
         self.b.jump(done, &[]);
         self.b.switch_sealed(done);
+    }
+
+    /// The address of the element's value as a number; 0 where there is none.
+    pub(super) fn map_address(&mut self, element: &Element) -> Value {
+        let key = self.key(element);
+        let result = self.b.variable();
+        self.with_found(
+            key,
+            |this, pointer| {
+                let address = this.as_number(pointer);
+                this.b.set(result, address);
+            },
+            |this| {
+                let none = this.b.iconst(0);
+                this.b.set(result, none);
+            },
+        );
+        self.b.get(result)
     }
 
     /// Does something with the element's value, which is made of zeros first where it is not there yet.
@@ -201,14 +219,14 @@ impl Lowering<'_, '_> {
                 let one = this.b.iconst(1);
                 this.b.set(result, one);
                 match storage {
-                    Some(Storage::Scalar(variable)) => {
+                    Some(_) if ty.is_scalar() => {
                         let value = match stored {
                             Type::Aggregate(_) => this.merged_at(key, span),
                             _ => this.read(&Address::own(pointer, 0), stored, span),
                         };
                         let int = this.int_of(ty);
                         let value = this.b.extend(value, size_of(u32::from(int.size)), int.signed);
-                        this.b.set(variable, value);
+                        this.set_local_number(local, value);
                     }
                     Some(storage) => {
                         let to = this.bytes_address(storage);

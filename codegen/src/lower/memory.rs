@@ -250,7 +250,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Fills `bytes` bytes at `to` by the probe-read helper; zeros and a count where they cannot be read.
-    fn read_bytes_by_helper(&mut self, from: &Address, to: &Address, bytes: u32, span: Span) {
+    pub(super) fn read_bytes_by_helper(&mut self, from: &Address, to: &Address, bytes: u32, span: Span) {
         let helper = match from.memory {
             Memory::User => Helper::ProbeReadUser,
             Memory::Own | Memory::Context | Memory::Kernel => Helper::ProbeReadKernel,

@@ -14,12 +14,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::insn::{AtomicOp, Cond, Size};
 use crate::ir::builder::{Builder, Variable};
-use crate::ir::{Block, Function, Module, Op, Operand, Role, Slot, Value};
+use crate::ir::{Block, Function, Module, Op, Operand, Place, Role, Slot, Value};
 use crate::object::{
     Access, AccessId, Manifest, MapDef, MapInfo, MapKind, MapRef, ProgramInfo, Site, SiteKind,
 };
 use crate::target::Target;
 
+mod address;
 mod aggregate;
 mod bytes;
 mod each;
@@ -334,11 +335,13 @@ impl<'a, 'p> Lowering<'a, 'p> {
             if local.within != within {
                 continue;
             }
-            if local.ty.is_scalar() || local.ty == Type::Void {
+            if !local.addressed && (local.ty.is_scalar() || local.ty == Type::Void) {
                 self.locals[id] = Some(Storage::Scalar(self.b.variable()));
                 continue;
             }
-            let slot = self.b.slot(self.structs().layout(&local.ty).size);
+            // No pass sees what an address that the script has is good for.
+            let place = if local.addressed { Place::Scratch } else { Place::Anywhere };
+            let slot = self.b.slot_in(place, self.structs().layout(&local.ty).size);
             self.locals[id] = Some(Storage::Bytes(slot));
             if Some(id) != assigned_first && Some(id) != within {
                 let address = self.slot_address(slot);
@@ -383,6 +386,10 @@ impl<'a, 'p> Lowering<'a, 'p> {
         self.count_site(site.0, site.1, error);
         self.b.jump(go_on, &[]);
         self.b.switch_sealed(go_on);
+    }
+
+    fn is_in_context(&self, base: Value) -> bool {
+        self.known.in_context.contains(&base)
     }
 
     /// Lowers something whose knowledge must not outlive it, since not every path leads through it.

@@ -72,11 +72,12 @@ impl Lowering<'_, '_> {
     }
 
     fn set_local(&mut self, local: LocalId, value: &rtscript_lang::typed::Expr) {
+        if value.ty.is_scalar() {
+            let value = self.scalar(value);
+            return self.set_local_number(local, value);
+        }
         match self.locals[local] {
-            Some(Storage::Scalar(variable)) => {
-                let value = self.scalar(value);
-                self.b.set(variable, value);
-            }
+            Some(Storage::Scalar(_)) | None => {}
             Some(storage @ (Storage::Bytes(_) | Storage::Outside(_))) => {
                 // The value may be made of the variable's old one.
                 let from = self.temporary(&value.ty);
@@ -86,7 +87,6 @@ impl Lowering<'_, '_> {
                 let size = self.structs().layout(&value.ty).size.min(room);
                 self.copy(&from, &to, size, room, value.span);
             }
-            None => {}
         }
     }
 
@@ -175,9 +175,7 @@ impl Lowering<'_, '_> {
             let (compared, end) = (this.b.to_compare(here), this.b.to_compare(end));
             this.b.branch(Cond::Slt, compared, Operand::Value(end), inside, after);
             this.b.switch_sealed(inside);
-            if let Some(Storage::Scalar(variable)) = this.locals[local] {
-                this.b.set(variable, here);
-            }
+            this.set_local_number(local, here);
             this.loops.push(Loop { next, after });
             this.branch_scope(|this| this.statements(body));
             this.loops.pop();

@@ -48,6 +48,7 @@ impl Checker<'_> {
                 },
             }),
             Ast::PositionalCount => Some(literal(self.options.positional.len() as u64, span)),
+            Ast::Unary { op: ast::UnaryOp::AddressOf, operand } => self.address_of(operand, span),
             Ast::Unary { op, operand } => {
                 let operand = self.expr(operand)?;
                 self.unary(*op, operand, span)

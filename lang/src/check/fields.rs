@@ -265,7 +265,7 @@ impl Checker<'_> {
 }
 
 /// Whose memory a place lies in; `None` where it is ours.
-fn space_of(place: &Expr) -> Option<Space> {
+pub(super) fn space_of(place: &Expr) -> Option<Space> {
     match &place.kind {
         ExprKind::Field(inner, _) | ExprKind::Index(inner, _) => space_of(inner),
         ExprKind::Deref(pointer) => match pointer.ty {

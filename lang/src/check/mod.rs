@@ -17,6 +17,7 @@
 //! Assumes that macros and imports are expanded. Ensures what the head of `typed.rs` says.
 
 mod actions;
+mod addresses;
 mod attach;
 mod blocks;
 mod calls;
@@ -151,6 +152,7 @@ impl Checker<'_> {
                     ty: self.entities.ty(local.entity).unwrap_or(Type::I64),
                     span: local.span,
                     within: local.within,
+                    addressed: local.addressed,
                 })
                 .collect();
             probes.push(typed::Probe {

@@ -83,6 +83,8 @@ pub(super) struct Local {
     pub entity: EntityId,
     /// The variable of the innermost loop over a map that it is declared in.
     pub within: Option<LocalId>,
+    /// Somewhere its address is taken.
+    pub addressed: bool,
 }
 
 /// Where the walk stands.
@@ -320,6 +322,7 @@ impl<'a> Checker<'a> {
                 span: name.span,
                 entity,
                 within,
+                addressed: false,
             });
         }
         if let Some(scope) = self.walk.scopes.last_mut() {

@@ -258,13 +258,19 @@ impl Checker<'_> {
         if let Some(done) = done {
             return Some(Expr { span, ..done });
         }
-        if matches!(operand.ty, Type::String(_) | Type::Array(..))
-            && !matches!(operand.kind, ExprKind::String(_))
-            && matches!(to, Type::Pointer(..) | Type::Int(_))
-        {
-            self.not_yet("a cast of an array to its address", span);
-            return None;
-        }
+        // As in C, an array is the address of its first element where a pointer is wanted.
+        let operand =
+            if matches!(operand.ty, Type::String(_) | Type::Array(..)) && matches!(to, Type::Pointer(..)) {
+                match self.address_in_memory(operand, span) {
+                    Ok(Expr { ty: Type::Pointer(_, space), kind, span }) => {
+                        let ty = if space == Space::User { in_user_space(to) } else { to };
+                        return Some(Expr { kind, ty, span });
+                    }
+                    Ok(operand) | Err(operand) => operand,
+                }
+            } else {
+                operand
+            };
         let help = match to {
             Type::Struct(_) => {
                 Some("a value cannot become a structure; cast it to a pointer: `(struct name *)`")

@@ -91,6 +91,7 @@ fn in_expr(expr: &Expr, f: &mut impl FnMut(Mention)) {
         | ExprKind::Field(..)
         | ExprKind::Index(..)
         | ExprKind::Deref(_)
+        | ExprKind::AddressOf(_)
         | ExprKind::Tuple(_)
         | ExprKind::Call(..) => {}
     }

@@ -236,6 +236,7 @@ impl Printer<'_, '_> {
                 text
             }
             ExprKind::Index(base, index) => format!("{}[{}]", self.expr(base), self.expr(index)),
+            ExprKind::AddressOf(place) => format!("(&{})", self.expr(place)),
             ExprKind::Deref(pointer) => format!("(*{})", self.expr(pointer)),
             ExprKind::Tuple(parts) => format!("({})", self.list(parts)),
             ExprKind::TupleField(base, index) => format!("{}.{index}", self.expr(base)),

@@ -93,6 +93,15 @@ pub enum CFact {
         at: Span,
     },
 
+    #[error("this has no address")]
+    #[diagnostic(code("rt::no-address"))]
+    NoAddress {
+        #[label("neither a variable, a map, nor memory of what is traced")]
+        at: Span,
+        #[help]
+        help: Option<&'static str>,
+    },
+
     #[error("a type of more than 256 MiB")]
     #[diagnostic(code("rt::too-large"))]
     TooLarge {
