@@ -12,6 +12,8 @@ use rtscript_syntax::ast::*;
 use rtscript_syntax::source::Span;
 use rustc_hash::FxHashMap;
 
+use crate::constants;
+
 /// Macros within macros.
 const MAX_DEPTH: usize = 64;
 /// More are put in place in one script only where macros double and double again.
@@ -22,6 +24,10 @@ pub fn replace(script: &Script) -> Option<Script> {
     let mut macros = FxHashMap::default();
     for definition in &script.definitions {
         if let CDefKind::Define(define) = &definition.kind {
+            // A header of others says in its own way what is known already.
+            if definition.lenient && constants::find(&define.name.name).is_some() {
+                continue;
+            }
             // The last definition of a name counts.
             macros.insert(define.name.name.as_str(), define);
         }

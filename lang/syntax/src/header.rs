@@ -38,6 +38,8 @@ pub fn parse_header(source: &Source) -> Header {
                 definitions.retain(|definition| !cdef::defines(definition, name));
             }
             at = end;
+        } else if is_alone(rest) {
+            at += word(rest).len();
         } else {
             let end = match word(rest) {
                 "struct" | "union" | "enum" | "typedef" => {
@@ -49,4 +51,12 @@ pub fn parse_header(source: &Source) -> Header {
         }
     }
     header
+}
+
+/// A word that is all of its line: a macro, such as headers have around their declarations, and not the start of one.
+fn is_alone(rest: &str) -> bool {
+    let name = word(rest);
+    let line = rest.lines().next().unwrap_or("");
+    let is_c = matches!(name, "struct" | "union" | "enum" | "typedef" | "static" | "extern" | "inline");
+    !name.is_empty() && !is_c && line[name.len()..].trim().is_empty()
 }
