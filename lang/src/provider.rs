@@ -29,6 +29,16 @@ pub trait Provider: Sync {
         structs: &mut Structs,
     ) -> Result<Context, AttachError>;
 
+    /// The same for a body that uses neither `args` nor `retval`, where that is found faster.
+    fn context_without_types(
+        &self,
+        target: &Target,
+        kernel: &dyn Kernel,
+        structs: &mut Structs,
+    ) -> Result<Context, AttachError> {
+        self.context(target, kernel, structs)
+    }
+
     /// The full names that match `pattern` (as in `expand`, but finding nothing is no error).
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError>;
 

@@ -85,7 +85,12 @@ impl<'a> Checker<'a> {
         let first = self.instances.len();
         for target in expansion.targets {
             let expanded = expansion.wildcard.then(|| Expanded { to: target.name.clone(), at: point.span });
-            let context = match provider.context(&target, self.kernel, &mut self.structs) {
+            let context = if uses.has_types() {
+                provider.context(&target, self.kernel, &mut self.structs)
+            } else {
+                provider.context_without_types(&target, self.kernel, &mut self.structs)
+            };
+            let context = match context {
                 Ok(context) => uses.trim(context),
                 Err(error) => {
                     self.attach_error(error, &target.name, name, point, expanded);

@@ -24,6 +24,11 @@ impl Uses {
         uses
     }
 
+    /// Whether anything is used whose type the provider has to find out.
+    pub fn has_types(self) -> bool {
+        self.args || self.retval
+    }
+
     /// The context without what is not used, so that contexts that differ in that alone are equal.
     pub fn trim(self, mut context: Context) -> Context {
         if !self.args {

@@ -67,7 +67,16 @@ impl Provider for Uprobe {
     ) -> Result<Context, AttachError> {
         let function = function(target, kernel, structs);
         let args = function.map_or_else(Vec::new, |function| arguments(&function));
-        let words = ARGUMENTS.into_iter().map(Place::Word).collect();
+        Ok(Context { args, ..self.context_without_types(target, kernel, structs)? })
+    }
+
+    fn context_without_types(
+        &self,
+        _: &Target,
+        _: &dyn Kernel,
+        _: &mut Structs,
+    ) -> Result<Context, AttachError> {
+        let (args, words) = (Vec::new(), ARGUMENTS.into_iter().map(Place::Word).collect());
         Ok(Context { program: ProgramKind::Uprobe, args, words, retval: None, space: Space::User })
     }
 
@@ -114,8 +123,17 @@ impl Provider for Uretprobe {
         let is_telling = |ty: &Type| ty.is_scalar() && *ty != Type::pointer(Type::Void, Space::User);
         let ty = result.filter(is_telling).unwrap_or(Type::U64);
         let retval = Arg { name: "retval".to_owned(), ty, place: Place::Word(RESULT) };
+        Ok(Context { retval: Some(retval), ..self.context_without_types(target, kernel, structs)? })
+    }
+
+    fn context_without_types(
+        &self,
+        _: &Target,
+        _: &dyn Kernel,
+        _: &mut Structs,
+    ) -> Result<Context, AttachError> {
         let (args, words) = (Vec::new(), Vec::new());
-        Ok(Context { program: ProgramKind::Uprobe, args, words, retval: Some(retval), space: Space::User })
+        Ok(Context { program: ProgramKind::Uprobe, args, words, retval: None, space: Space::User })
     }
 
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
