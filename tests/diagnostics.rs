@@ -38,6 +38,8 @@ const WITHOUT_CASE: &[&str] = &[
     // A kernel without something.
     "kernel",
     "unsupported",
+    // A program whose probe has such an argument.
+    "unreadable-argument",
     "old-kernel",
     // A file that is larger than any test should be, and a path that is no text.
     "too-large",

@@ -36,6 +36,11 @@ pub trait Kernel {
     /// The address of a kernel symbol; `None` if there is no such symbol.
     fn symbol_address(&self, name: &str) -> Result<Option<u64>, KernelError>;
 
+    /// The process of `-p`, where attach points may depend on it.
+    fn process(&self) -> Option<u32> {
+        None
+    }
+
     /// Directories with debug information of programs; empty: where distributions put it.
     fn debug_dirs(&self) -> &[String] {
         &[]

@@ -16,6 +16,7 @@ pub mod from_btf;
 pub mod kernel;
 pub mod layout;
 pub mod names;
+pub mod operand;
 pub mod provider;
 pub mod record;
 mod type_name;

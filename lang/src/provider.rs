@@ -7,12 +7,18 @@
 use rtscript_syntax::source::Span;
 
 use crate::kernel::{Kernel, KernelError};
+use crate::operand::Operand;
 use crate::types::{Structs, Type};
 
 /// A probe type.
 pub trait Provider: Sync {
-    /// The full name first, then the short and the old ones; compared without regard to case.
+    /// The full name first, then the short and the old ones.
     fn names(&self) -> &'static [&'static str];
+
+    /// Whether `name` means this provider, in any case; but `u` and `U` differ, as all names of one letter do.
+    fn is_named(&self, name: &str) -> bool {
+        self.names().iter().any(|known| *known == name || known.len() > 1 && known.eq_ignore_ascii_case(name))
+    }
 
     /// One line for help and documentation.
     fn doc(&self) -> &'static str;
@@ -67,6 +73,8 @@ pub enum Phase {
     Begin,
     /// Whenever the kernel runs them, while attached.
     Attached,
+    /// While attached, whenever the tracer itself gets the signal.
+    Signal,
     /// Once, after everything is detached.
     End,
     /// Once, where tests are asked for, and nothing is attached.
@@ -169,6 +177,13 @@ pub enum Place {
     /// The context's word at `word` is the address of a structure in kernel memory, and the value is the `u64` at
     /// `offset` of it: registers in a `pt_regs`.
     Indirect { word: u32, offset: u32 },
+    /// A value of the process that the program runs in.
+    Operand(Operand),
+    /// The same, elsewhere at each of the sites that the program is attached to: the upper half of the attachment's cookie is the
+    /// number of the site's operand.
+    BySite(&'static [Operand]),
+    /// It is there, and cannot be had: a floating-point register.
+    Unreadable,
 }
 
 /// Where registers lie in a `pt_regs`, on x86-64.

@@ -51,6 +51,7 @@ fn perform(line: &CommandLine, task: &Task) -> Result<u8, Failure> {
         tracefs: line.tracefs.clone(),
         debug_dirs: line.debuginfo.iter().map(|dir| dir.to_string_lossy().into_owned()).collect(),
         functions: line.traceable_functions.clone(),
+        process: line.pid,
     });
     match task {
         Task::Run(script) => trace::trace(script, &kernel, line),

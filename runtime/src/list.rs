@@ -132,7 +132,7 @@ fn is_named(provider: &dyn Attach, pattern: &str) -> bool {
         // By its full name only: short names would make `t*` mean more than it says.
         return matches(&pattern.to_ascii_lowercase(), provider.names()[0]);
     }
-    provider.names().iter().any(|name| name.eq_ignore_ascii_case(pattern))
+    provider.is_named(pattern)
 }
 
 fn unknown_provider(name: &str) -> String {

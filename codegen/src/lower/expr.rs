@@ -1,6 +1,6 @@
 //! Expressions: scalars as values, everything else as bytes.
 
-use rtscript_lang::provider::Place;
+use rtscript_lang::provider::{Place, ProgramKind};
 use rtscript_lang::record::Record;
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{BinaryOp, CompareOp, Expr, ExprKind, Intrinsic, StepPlace, UnaryOp};
@@ -486,13 +486,27 @@ impl Lowering<'_, '_> {
                 let value = self.read_int(&at, Size::D, false, span);
                 self.cut(value, ty)
             }
+            Place::Operand(operand) => {
+                let value = self.operand(&operand, span);
+                self.cut(value, ty)
+            }
+            Place::BySite(operands) => {
+                let value = self.operand_by_site(operands, span);
+                self.cut(value, ty)
+            }
+            // Not accepted by the checker.
+            Place::Unreadable => self.b.iconst(0),
         }
     }
 
     fn context_place(&mut self, place: Place, expr: &Expr) -> Address {
         match place {
             Place::Bytes(_) | Place::DataLoc(_) | Place::RelLoc(_) => self.context_address(place),
-            Place::Word(_) | Place::Indirect { .. } => self.in_slot(expr),
+            Place::Word(_)
+            | Place::Indirect { .. }
+            | Place::Operand(_)
+            | Place::BySite(_)
+            | Place::Unreadable => self.in_slot(expr),
         }
     }
 
@@ -504,7 +518,13 @@ impl Lowering<'_, '_> {
                 let distance = self.b.binary(AluOp::And, word, Operand::Imm(0xffff));
                 let from = match place {
                     Place::RelLoc(offset) => offset as i32 + 4,
-                    Place::DataLoc(_) | Place::Bytes(_) | Place::Word(_) | Place::Indirect { .. } => 0,
+                    Place::DataLoc(_)
+                    | Place::Bytes(_)
+                    | Place::Word(_)
+                    | Place::Indirect { .. }
+                    | Place::Operand(_)
+                    | Place::BySite(_)
+                    | Place::Unreadable => 0,
                 };
                 let base = self.b.add(context, Operand::Value(distance));
                 let base = self.b.add(base, Operand::Imm(from));
@@ -519,7 +539,7 @@ impl Lowering<'_, '_> {
                 field: None,
                 align: 8,
             },
-            Place::Indirect { .. } => {
+            Place::Indirect { .. } | Place::Operand(_) | Place::BySite(_) | Place::Unreadable => {
                 Address { memory: Memory::Context, base: context, offset: 0, field: None, align: 8 }
             }
         }
@@ -572,7 +592,10 @@ impl Lowering<'_, '_> {
                 }
                 _ => {
                     let context = self.b.context();
-                    self.b.call(Helper::GetAttachCookie, &[Operand::Value(context)])
+                    let cookie = self.b.call(Helper::GetAttachCookie, &[Operand::Value(context)]);
+                    // The upper half may tell the site.
+                    let has_sites = self.probe.context.program == ProgramKind::Uprobe;
+                    if has_sites { self.b.extend(cookie, Size::W, false) } else { cookie }
                 }
             },
             Intrinsic::Cgroup => self.b.call(Helper::GetCurrentCgroupId, &[]),

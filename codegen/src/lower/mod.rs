@@ -29,6 +29,7 @@ mod event;
 mod expr;
 mod map;
 mod memory;
+mod operand;
 mod search;
 mod series;
 mod statement;

@@ -63,10 +63,7 @@ impl<'a> Checker<'a> {
             Some((name, rest)) => (name.trim(), rest.trim()),
             None => (text.trim(), ""),
         };
-        let named = |provider: &&&'a dyn Provider| {
-            provider.names().iter().any(|known| known.eq_ignore_ascii_case(name))
-        };
-        let Some(provider) = providers.iter().find(named) else {
+        let Some(provider) = providers.iter().find(|provider| provider.is_named(name)) else {
             let names =
                 providers.iter().flat_map(|provider| provider.names()).filter(|known| known.len() > 2);
             let help = nearest(name, names.copied());

@@ -11,6 +11,7 @@ use super::shape::Shape;
 use crate::builtins::{self, BUILTINS};
 use crate::constants;
 use crate::defines;
+use crate::provider::Place;
 use crate::typed::{Expr, ExprKind, StepPlace};
 use crate::types::Type;
 
@@ -179,6 +180,11 @@ impl Checker<'_> {
         let instance = &self.instances[self.walk.instance?];
         let count = instance.context.words.len();
         if (index as usize) < count {
+            if instance.context.words[index as usize] == Place::Unreadable {
+                let probe = instance.targets[0].name.clone();
+                self.error(Fact::UnreadableArgument { probe, index, at: span });
+                return None;
+            }
             return Some(Expr { kind: ExprKind::Word(index), ty: Type::I64, span });
         }
         let probe = instance.targets[0].name.clone();

@@ -103,6 +103,21 @@ pub fn open_uprobe(path: &CStr, offset: u64, returns: bool, target: Target) -> i
     open(&mut attr, target)
 }
 
+/// A probe of a program's own, as [`open_uprobe`]. While it is open, the kernel counts up the 16 bits at the offset `semaphore` of the file in
+/// every process that has it mapped (Linux 4.20 and later).
+pub fn open_usdt(path: &CStr, offset: u64, semaphore: Option<u64>, target: Target) -> io::Result<OwnedFd> {
+    let kind = sysfs_number("type").ok_or_else(no_uprobes)?;
+    let mut attr = attr(kind as u32, 0);
+    if let Some(semaphore) = semaphore {
+        // `config:32-63`.
+        let bits = u32::try_from(semaphore).map_err(io::Error::other)?;
+        attr.config = u64::from(bits) << 32;
+    }
+    attr.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.probe_offset = offset;
+    open(&mut attr, target)
+}
+
 /// A number that the kernel says about uprobes: `8`, or the bit of `config:0`.
 fn sysfs_number(name: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/sys/bus/event_source/devices/uprobe/{name}")).ok()?;

@@ -112,6 +112,17 @@ impl Elf {
         })
     }
 
+    /// Where in the file the data at an address is.
+    pub fn data_offset(&self, address: u64) -> Option<u64> {
+        let file = self.parsed()?;
+        let mut segments = file.elf_program_headers().iter();
+        segments.find_map(|segment| {
+            let into = address.checked_sub(segment.p_vaddr(LittleEndian))?;
+            let is_there = segment.p_type(LittleEndian) == PT_LOAD && into < segment.p_filesz(LittleEndian);
+            is_there.then(|| segment.p_offset(LittleEndian).checked_add(into))?
+        })
+    }
+
     /// The content of a section, which may have to be uncompressed.
     pub fn section(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.parsed()?.section_by_name(name)?.uncompressed_data().ok().filter(|data| !data.is_empty())

@@ -49,6 +49,8 @@ pub struct Sources {
     pub debug_dirs: Vec<String>,
     /// The functions that can be traced, in place of the kernel's list: `NAME`, or `NAME [MODULE]`, a line.
     pub functions: Option<PathBuf>,
+    /// The process of `-p`.
+    pub process: Option<u32>,
 }
 
 /// The kernel that runs.
@@ -108,6 +110,10 @@ impl Kernel for RunningKernel {
 
     fn symbol_address(&self, name: &str) -> Result<Option<u64>, KernelError> {
         symbols::address_of(name)
+    }
+
+    fn process(&self) -> Option<u32> {
+        self.sources.process
     }
 
     fn cpu_count(&self) -> u32 {

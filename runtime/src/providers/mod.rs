@@ -12,9 +12,11 @@ mod kprobe;
 #[cfg(test)]
 mod live_tests;
 mod nearest;
+mod own;
 pub(crate) mod pattern;
 mod profile;
 mod rawtracepoint;
+mod registers;
 mod software;
 mod special;
 #[cfg(test)]
@@ -22,6 +24,7 @@ mod tests;
 mod tracepoint;
 mod trial;
 mod uprobe;
+mod usdt;
 mod watchpoint;
 
 use crate::attach::Attach;
@@ -30,6 +33,7 @@ use crate::attach::Attach;
 pub const PROVIDERS: &[&dyn Attach] = &[
     &special::Begin,
     &special::End,
+    &own::Own,
     &interval::Interval,
     &profile::Profile,
     &software::Software,
@@ -43,6 +47,7 @@ pub const PROVIDERS: &[&dyn Attach] = &[
     &fentry::FEXIT,
     &uprobe::Uprobe,
     &uprobe::Uretprobe,
+    &usdt::Usdt,
     &trial::TEST,
     &trial::BENCH,
 ];

@@ -13,7 +13,7 @@
 //! Arguments are words of the registers, by the convention of System V for x86-64; where the file has debug information they
 //! have names and types as well. Targets have the path that the file was found by, and a symbol or an address.
 
-mod files;
+pub(super) mod files;
 mod point;
 
 use std::ffi::CString;

@@ -42,7 +42,7 @@ use globals::Globals;
 use maps::Maps;
 use probes::Probes;
 use ready::tell_ready;
-use signals::Signals;
+use signals::{Received, Signals};
 use trials::Trial;
 
 /// How often to see whether the script has ended while nobody reads its output.
@@ -192,8 +192,9 @@ impl<'a> Session<'a> {
     }
 
     fn run_trace(mut self) -> Result<u8, Failure> {
-        let signals =
-            Signals::take().map_err(|error| Failure::line(format!("cannot take signals: {error}")))?;
+        let for_signals = self.probes.count(Phase::Signal);
+        let signals = Signals::take(for_signals > 0)
+            .map_err(|error| Failure::line(format!("cannot take signals: {error}")))?;
         self.globals.start();
         if self.settings.dry_run {
             let attached = self.attach()?;
@@ -207,7 +208,7 @@ impl<'a> Session<'a> {
         let mut signalled = false;
         if !self.globals.is_exiting() {
             let released = self.release_child()?;
-            if released || attached > 0 {
+            if released || attached > 0 || for_signals > 0 {
                 signalled = self.follow(&signals)?;
             }
         }
@@ -234,7 +235,7 @@ impl<'a> Session<'a> {
 
     fn run_ours(&self, phase: Phase) -> Result<(), Failure> {
         let run = self.probes.run(phase, &self.globals);
-        run.map_err(|error| Failure::line(format!("the kernel does not run begin and end: {error}")))
+        run.map_err(|error| Failure::line(format!("the kernel does not run our own programs: {error}")))
     }
 
     fn attach(&mut self) -> Result<usize, Failure> {
@@ -248,7 +249,8 @@ impl<'a> Session<'a> {
 
     /// Says that all is attached, and to how much.
     fn announce(&mut self, attached: usize) {
-        self.out.attached(attached + self.probes.count(Phase::Begin) + self.probes.count(Phase::End));
+        let ours = [Phase::Begin, Phase::Signal, Phase::End].map(|phase| self.probes.count(phase));
+        self.out.attached(attached + ours.iter().sum::<usize>());
         tell_ready();
     }
 
@@ -297,8 +299,10 @@ impl<'a> Session<'a> {
                 .map_err(|error| Failure::line(format!("cannot wait for events: {error}")))?;
             let is_gone = |fd: &libc::pollfd| fd.revents & (libc::POLLERR | libc::POLLHUP) != 0;
             let child_ended = self.child.as_mut().is_some_and(|child| child.try_wait().is_some());
-            if signals.received() {
-                return Ok(true);
+            match signals.received() {
+                Received::End => return Ok(true),
+                Received::User => self.run_ours(Phase::Signal)?,
+                Received::Nothing => {}
             }
             if child_ended || polled.last().is_some_and(is_gone) {
                 return Ok(false);

@@ -1,18 +1,29 @@
-//! Signals as a descriptor: SIGINT and SIGTERM end tracing in order, a second one at once.
+//! Signals as a descriptor: SIGINT and SIGTERM end tracing in order, a second one at once; SIGUSR1 is for the script, if it
+//! asks for it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// SIGINT and SIGTERM, blocked and readable. Dropping it gives them their usual effect again.
+/// SIGINT and SIGTERM, and perhaps SIGUSR1, blocked and readable. Dropping it gives them their usual effect again.
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,
 }
 
+/// What has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    Nothing,
+    /// Tracing is to end.
+    End,
+    /// SIGUSR1.
+    User,
+}
+
 impl Signals {
-    /// Takes the signals over; also lets a closed pipe be an error instead of a signal.
-    pub fn take() -> io::Result<Signals> {
-        let set = set();
+    /// Takes the signals over, SIGUSR1 only with `user`; also lets a closed pipe be an error instead of a signal.
+    pub fn take(user: bool) -> io::Result<Signals> {
+        let set = set(user);
         // SAFETY: a valid set; the descriptor is new and owned here alone.
         unsafe {
             libc::signal(libc::SIGPIPE, libc::SIG_IGN);
@@ -27,18 +38,23 @@ impl Signals {
         }
     }
 
-    /// Takes one signal that has come, if one has; from then on the next one ends the process at once.
-    pub fn received(&self) -> bool {
+    /// Takes one signal that has come, if one has; behind one that ends tracing, the next one ends the process at once.
+    pub fn received(&self) -> Received {
         let mut info = std::mem::MaybeUninit::<libc::signalfd_siginfo>::uninit();
         let size = size_of::<libc::signalfd_siginfo>();
         // SAFETY: room for one record.
         let read =
             unsafe { libc::read(std::os::fd::AsRawFd::as_raw_fd(&self.fd), info.as_mut_ptr().cast(), size) };
-        let came = read == size as isize;
-        if came {
-            unblock();
+        if read != size as isize {
+            return Received::Nothing;
         }
-        came
+        // SAFETY: the kernel has filled a whole record in.
+        let number = unsafe { info.assume_init() }.ssi_signo;
+        if number == libc::SIGUSR1 as u32 {
+            return Received::User;
+        }
+        unblock();
+        Received::End
     }
 }
 
@@ -54,19 +70,23 @@ impl Drop for Signals {
     }
 }
 
+/// SIGUSR1 stays blocked: one that comes too late must not end the process.
 fn unblock() {
-    let set = set();
+    let set = set(false);
     // SAFETY: a valid set.
     unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
-fn set() -> libc::sigset_t {
+fn set(user: bool) -> libc::sigset_t {
     // SAFETY: an empty set is made of zeroed memory, then filled by the library.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         libc::sigaddset(&raw mut set, libc::SIGINT);
         libc::sigaddset(&raw mut set, libc::SIGTERM);
+        if user {
+            libc::sigaddset(&raw mut set, libc::SIGUSR1);
+        }
         set
     }
 }

@@ -138,7 +138,7 @@ impl<'a> Session<'a> {
             false => Ok(probes),
             true => Err(Failure::line(match phase {
                 Phase::Bench => "the script has no bench: probe".to_owned(),
-                Phase::Test | Phase::Begin | Phase::Attached | Phase::End => {
+                Phase::Test | Phase::Begin | Phase::Attached | Phase::Signal | Phase::End => {
                     "the script has no test: probe".to_owned()
                 }
             })),

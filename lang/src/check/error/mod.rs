@@ -159,6 +159,15 @@ pub enum Fact {
         #[label("no such argument; the first one is `arg0`")]
         at: Span,
     },
+    /// `argN`, and no program can read it.
+    #[error("`arg{index}` of `{probe}` cannot be read")]
+    #[diagnostic(code("rt::unreadable-argument"))]
+    UnreadableArgument {
+        probe: String,
+        index: u32,
+        #[label("it is in a floating-point register, or at an address that only the linker knew")]
+        at: Span,
+    },
     #[error("`{probe}` has no return value")]
     #[diagnostic(code("rt::no-retval"))]
     NoRetval {

@@ -34,9 +34,12 @@ pub fn of_btf(btf: &Btf, record: TypeId, structs: &mut Structs) -> Vec<Arg> {
         .map(|member| {
             let ty = match member.place {
                 Place::DataLoc(_) | Place::RelLoc(_) => text(),
-                Place::Bytes(_) | Place::Word(_) | Place::Indirect { .. } => {
-                    structs.of_btf(btf, 0, member.ty)
-                }
+                Place::Bytes(_)
+                | Place::Word(_)
+                | Place::Indirect { .. }
+                | Place::Operand(_)
+                | Place::BySite(_)
+                | Place::Unreadable => structs.of_btf(btf, 0, member.ty),
             };
             Arg { name: member.name.to_owned(), ty, place: member.place }
         })
@@ -58,7 +61,12 @@ pub fn declare_btf(btf: &Btf, record: TypeId) -> Vec<String> {
     let declare = |member: &Member<'_>| match member.place {
         Place::DataLoc(_) => format!("__data_loc char[] {}", member.name),
         Place::RelLoc(_) => format!("__rel_loc char[] {}", member.name),
-        Place::Bytes(_) | Place::Word(_) | Place::Indirect { .. } => btf.declare(member.ty, member.name),
+        Place::Bytes(_)
+        | Place::Word(_)
+        | Place::Indirect { .. }
+        | Place::Operand(_)
+        | Place::BySite(_)
+        | Place::Unreadable => btf.declare(member.ty, member.name),
     };
     members(btf, record).iter().map(declare).collect()
 }
