@@ -13,6 +13,8 @@ use super::{bpf_fd, errno, invalid_input, perf, zeroed_attr};
 /// From the kernel's ABI: the functions' ends are meant.
 const BPF_F_KPROBE_MULTI_RETURN: u32 = 1;
 
+const BPF_F_UPROBE_MULTI_RETURN: u32 = 1;
+
 /// Attaches a `raw_tracepoint` program to the tracepoint called `name`.
 ///
 /// Before Linux 6.10 there are no cookies here, and no program can ask for one: it is left out. `ENOENT`: no such tracepoint.
@@ -99,6 +101,31 @@ pub fn attach_kprobe_multi(
     multi.syms = addresses.as_ptr() as u64;
     multi.cookies = cookies.as_ptr() as u64;
     // SAFETY: both tables have as many entries as said; each name ends in a NUL; all outlive the call.
+    unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
+}
+
+/// Attaches a `kprobe` program to many instructions of a file at once (Linux 6.6); it must have been loaded with
+/// `BPF_TRACE_UPROBE_MULTI`. `places` are offsets in the file, each with its cookie. With a process, only that one is traced.
+pub fn attach_uprobe_multi(
+    program: impl AsFd,
+    path: &CStr,
+    places: &[(u64, u64)],
+    at_end: bool,
+    process: Option<u32>,
+) -> io::Result<OwnedFd> {
+    let (offsets, cookies): (Vec<u64>, Vec<u64>) = places.iter().copied().unzip();
+    let mut attr = zeroed_attr();
+    attr.link_create.__bindgen_anon_1.prog_fd = program.as_fd().as_raw_fd() as u32;
+    attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    // SAFETY: the attribute is all zero, so that this struct of integers in the union is valid.
+    let multi = unsafe { &mut attr.link_create.__bindgen_anon_3.uprobe_multi };
+    multi.path = path.as_ptr() as u64;
+    multi.offsets = offsets.as_ptr() as u64;
+    multi.cookies = cookies.as_ptr() as u64;
+    multi.cnt = places.len() as u32;
+    multi.flags = if at_end { BPF_F_UPROBE_MULTI_RETURN } else { 0 };
+    multi.pid = process.unwrap_or(0);
+    // SAFETY: both tables have as many entries as said; the path ends in a NUL; all outlive the call.
     unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
 }
 

@@ -35,7 +35,9 @@ mod ring;
 #[cfg(test)]
 pub(crate) mod test;
 
-pub use link::{attach_kprobe_multi, attach_perf_event, attach_raw_tracepoint, attach_tracing};
+pub use link::{
+    attach_kprobe_multi, attach_perf_event, attach_raw_tracepoint, attach_tracing, attach_uprobe_multi,
+};
 pub use map::{Entries, Map, MapSpec, possible_cpus};
 pub use mapped::Mapped;
 pub use program::{

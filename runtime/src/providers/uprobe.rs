@@ -22,17 +22,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use aya_obj::generated::bpf_attach_type;
+use rtscript_lang::btf;
 use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::{
     Arg, AttachError, Context, Expansion, Place, ProgramKind, Provider, Target, UserAddress,
 };
 use rtscript_lang::types::{Space, Structs, Type};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::nearest::nearest;
 use super::pattern::{is_wildcard, matches};
-use crate::attach::{Attach, Environment};
-use crate::bpf::{attach_perf_event, perf};
+use crate::attach::{Attach, Environment, LoadAs, Loading};
+use crate::bpf::{attach_perf_event, attach_uprobe_multi, perf};
 use crate::dwarf::{Dwarf, Function};
 use crate::elf::{Elf, ElfError, Kind};
 use point::{At, Point};
@@ -152,6 +154,19 @@ impl Provider for Uretprobe {
 }
 
 impl Attach for Uprobe {
+    fn loading(&self, targets: &[(Target, u64)], kernel: &dyn Kernel) -> io::Result<Loading> {
+        Ok(loading(targets, kernel))
+    }
+
+    fn attach_together(
+        &self,
+        targets: &[(Target, u64)],
+        program: BorrowedFd<'_>,
+        environment: &Environment<'_>,
+    ) -> io::Result<OwnedFd> {
+        attach_together(targets, false, program, environment)
+    }
+
     fn attach(
         &self,
         target: &Target,
@@ -164,6 +179,19 @@ impl Attach for Uprobe {
 }
 
 impl Attach for Uretprobe {
+    fn loading(&self, targets: &[(Target, u64)], kernel: &dyn Kernel) -> io::Result<Loading> {
+        Ok(loading(targets, kernel))
+    }
+
+    fn attach_together(
+        &self,
+        targets: &[(Target, u64)],
+        program: BorrowedFd<'_>,
+        environment: &Environment<'_>,
+    ) -> io::Result<OwnedFd> {
+        attach_together(targets, true, program, environment)
+    }
+
     fn attach(
         &self,
         target: &Target,
@@ -291,7 +319,9 @@ fn function(target: &Target, kernel: &dyn Kernel, structs: &mut Structs) -> Opti
     if place.contains('+') || place.starts_with("0x") {
         return None;
     }
-    dwarf(file, kernel).ok()?.function(place, structs)
+    let dwarf = dwarf(file, kernel).ok()?;
+    // Looking for the symbol takes time, and a wildcard has many.
+    if dwarf.exists() { dwarf.function(place, structs) } else { None }
 }
 
 /// The arguments that lie in a register of their own.
@@ -340,6 +370,41 @@ fn attach(
     let whom = environment.pid.map_or(perf::Target::cpu(0), perf::Target::thread);
     let event = perf::open_uprobe(&path, offset, returns, whom)?;
     Ok(vec![attach_perf_event(program, event.as_fd(), cookie)?, event])
+}
+
+/// The matches of a wildcard in one file are attached by one call, where the kernel has it (6.6).
+fn loading(targets: &[(Target, u64)], kernel: &dyn Kernel) -> Loading {
+    let file = |target: &(Target, u64)| split(&target.0).map(|(file, _)| file.to_path_buf());
+    let first = targets.first().and_then(file);
+    let has_call =
+        || kernel.btf().is_ok_and(|btf| btf.find("bpf_uprobe_multi_link_attach", btf::Kind::Func).is_some());
+    if targets.len() < 2 || targets.iter().any(|target| file(target) != first) || !has_call() {
+        return Loading::Once(LoadAs::default());
+    }
+    let attach_type = Some(bpf_attach_type::BPF_TRACE_UPROBE_MULTI);
+    Loading::Together(LoadAs { attach_type, ..LoadAs::default() })
+}
+
+/// Attaches to many places of one file.
+fn attach_together(
+    targets: &[(Target, u64)],
+    returns: bool,
+    program: BorrowedFd<'_>,
+    environment: &Environment<'_>,
+) -> io::Result<OwnedFd> {
+    let no_code = || io::Error::new(io::ErrorKind::NotFound, "there is no such code any more");
+    let (file, _) = targets.first().and_then(|(target, _)| split(target)).ok_or_else(no_code)?;
+    let elf = Elf::open(file).map_err(io::Error::other)?;
+    let symbols: FxHashMap<&str, u64> =
+        elf.symbols().iter().map(|symbol| (symbol.name, symbol.address)).collect();
+    let mut places = Vec::with_capacity(targets.len());
+    for (target, cookie) in targets {
+        let known = split(target).and_then(|(_, place)| symbols.get(place).copied());
+        let offset = known.or_else(|| address(&elf, target)).and_then(|address| elf.file_offset(address));
+        places.push((offset.ok_or_else(no_code)?, *cookie));
+    }
+    let path = CString::new(file.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    attach_uprobe_multi(program, &path, &places, returns, environment.pid)
 }
 
 /// The address of a target in its file.
