@@ -70,6 +70,9 @@ impl Dwarf {
         let has_own = elf.section(".debug_info").is_some();
         let debug = if has_own { None } else { debug_file(&elf, dirs) };
         let mut dwarf = Dwarf { elf, debug, uncompressed: Vec::new() };
+        if !has_own && dwarf.debug.is_none() {
+            return Ok(dwarf);
+        }
         dwarf.uncompressed = SECTIONS
             .iter()
             .filter_map(|&id| match dwarf.file().section(id.name())? {
