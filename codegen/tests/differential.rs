@@ -321,6 +321,7 @@ fn module(function: Function) -> Module {
         config: Config::default(),
         sites: Vec::new(),
         sites_offset: 0,
+        tables: Vec::new(),
         ring: None,
         reserve: None,
     };

@@ -45,6 +45,12 @@ pub trait Provider: Sync {
         self.context(target, kernel, structs)
     }
 
+    /// Where the target shares its event with others: how to tell it from them. Such an event is attached to once
+    /// for each body, and does not fire for system calls of 32-bit programs.
+    fn dispatch(&self, _: &Target) -> Option<Dispatch> {
+        None
+    }
+
     /// The full names that match `pattern` (as in `expand`, but finding nothing is no error).
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError>;
 
@@ -140,6 +146,15 @@ pub enum UserAddress {
         address: u64,
         size: u64,
     },
+}
+
+/// One event of the kernel that stands for many targets: a number that comes with it says which of them it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dispatch {
+    /// Where the number is; a `u64`.
+    pub place: Place,
+    /// The number of this target.
+    pub number: u32,
 }
 
 /// What a body can see.

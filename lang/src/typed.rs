@@ -19,7 +19,7 @@ use rtscript_syntax::source::Span;
 use crate::action::{Action, ActionId};
 use crate::aggregate::Aggregate;
 use crate::config::Config;
-use crate::provider::{Context, Target};
+use crate::provider::{Context, Place, Target};
 use crate::types::{Clock, StructId, Structs, Type};
 
 pub mod mentions;
@@ -74,9 +74,20 @@ pub struct Probe {
     /// At least one; more than one only for the matches of a wildcard.
     pub targets: Vec<Target>,
     pub context: Context,
+    /// Where the targets share one event of the kernel.
+    pub dispatch: Option<Dispatch>,
     pub locals: PrimaryMap<LocalId, Local>,
     pub predicate: Option<Expr>,
     pub body: Block,
+}
+
+/// How a body tells its targets from one another, and from what it does not want.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// Where the number is; a `u64`.
+    pub place: Place,
+    /// The numbers of the targets, in their order.
+    pub numbers: Vec<u32>,
 }
 
 /// A scratch variable. It holds zero until it is assigned.

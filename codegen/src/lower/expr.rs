@@ -467,7 +467,7 @@ impl Lowering<'_, '_> {
 
     // The context.
 
-    fn context_scalar(&mut self, place: Place, ty: &Type, span: Span) -> Value {
+    pub(super) fn context_scalar(&mut self, place: Place, ty: &Type, span: Span) -> Value {
         let context = self.b.context();
         match place {
             Place::Word(offset) => {
@@ -589,6 +589,10 @@ impl Lowering<'_, '_> {
                 [target] => {
                     let index = self.program.probe_names.iter().position(|name| *name == target.name);
                     self.b.iconst(index.unwrap_or(0) as i64)
+                }
+                _ if let Some(dispatch) = &self.probe.dispatch => {
+                    let entry = self.table_entry(dispatch);
+                    self.b.add(entry, Operand::Imm(-1))
                 }
                 _ => {
                     let context = self.b.context();

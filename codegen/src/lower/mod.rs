@@ -12,11 +12,11 @@ use rtscript_lang::typed::{self, LocalId, MapId, Probe, Program, StmtKind};
 use rtscript_lang::types::{StructId, Type};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::insn::{AtomicOp, Cond, Size};
+use crate::insn::{AluOp, AtomicOp, Cond, Size};
 use crate::ir::builder::{Builder, Variable};
 use crate::ir::{Block, Function, Module, Op, Operand, Place, Role, Slot, Value};
 use crate::object::{
-    Access, AccessId, Manifest, MapDef, MapInfo, MapKind, MapRef, ProgramInfo, Site, SiteKind,
+    Access, AccessId, Manifest, MapDef, MapInfo, MapKind, MapRef, ProgramInfo, Site, SiteKind, Table,
 };
 use crate::target::Target;
 
@@ -77,6 +77,8 @@ struct Shared<'p> {
     sites_offset: u32,
     /// How many zeros there are in the globals.
     zeros: u32,
+    /// Of the probes that tell their targets apart by a table: where it lies in the globals.
+    tables: FxHashMap<usize, u32>,
     /// The kernel's `task_struct`, if the checker met it.
     task_struct: Option<StructId>,
 }
@@ -94,7 +96,14 @@ impl<'p> Shared<'p> {
             }
             storage[id] = Some(maps.push(def));
         }
-        let sites_offset = (globals::ZEROS + zeros).next_multiple_of(8);
+        let mut sites_offset = (globals::ZEROS + zeros).next_multiple_of(8);
+        let mut tables = FxHashMap::default();
+        for (index, probe) in program.probes.iter().enumerate() {
+            if let Some(size) = probe.dispatch.as_ref().and_then(table_size) {
+                tables.insert(index, sites_offset);
+                sites_offset = (sites_offset + size).next_multiple_of(8);
+            }
+        }
         let globals = maps.push(MapDef {
             name: "globals".to_string(),
             kind: MapKind::MappedArray,
@@ -136,6 +145,7 @@ impl<'p> Shared<'p> {
             site_ids: FxHashMap::default(),
             sites_offset,
             zeros,
+            tables,
             task_struct,
         }
     }
@@ -153,8 +163,22 @@ impl<'p> Shared<'p> {
             .map(|probe| ProgramInfo {
                 targets: probe.targets.iter().map(|t| (t.clone(), cookie(&t.name))).collect(),
                 span: probe.span,
+                dispatched: probe.dispatch.is_some(),
             })
             .collect();
+        let table = |(index, offset): (&usize, &u32)| {
+            let probe = program.probes.get(*index)?;
+            let dispatch = probe.dispatch.as_ref()?;
+            let mut entries = vec![0; table_size(dispatch)? as usize / 4];
+            for (number, target) in dispatch.numbers.iter().zip(&probe.targets) {
+                if let Some(entry) = entries.get_mut(*number as usize) {
+                    *entry = cookie(&target.name) as u32 + 1;
+                }
+            }
+            Some(Table { offset: *offset, entries })
+        };
+        let mut tables: Vec<Table> = self.tables.iter().filter_map(table).collect();
+        tables.sort_by_key(|table| table.offset);
         let maps = (program.maps.iter())
             .filter_map(|(id, map)| Some(MapInfo { map: map.clone(), storage: self.storage[id]? }))
             .collect();
@@ -167,6 +191,7 @@ impl<'p> Shared<'p> {
             config: program.config.clone(),
             sites: self.sites,
             sites_offset: self.sites_offset,
+            tables,
             ring: self.ring,
             reserve: self.reserve,
         };
@@ -198,6 +223,12 @@ impl<'p> Shared<'p> {
         }
         self.sites_offset + index * globals::SITE_SIZE
     }
+}
+
+/// Bytes of the table from numbers to targets; a single target needs none.
+fn table_size(dispatch: &typed::Dispatch) -> Option<u32> {
+    let last = dispatch.numbers.iter().max()?;
+    (dispatch.numbers.len() > 1).then(|| (last + 1) * 4)
 }
 
 fn is_kernel(def: &rtscript_lang::types::Struct) -> bool {
@@ -260,6 +291,8 @@ struct Lowering<'a, 'p> {
     callbacks: Vec<Function>,
     /// What is known on every path to here.
     known: Known,
+    /// Of the probe.
+    index: usize,
 }
 
 /// Where a variable of the script is.
@@ -308,12 +341,17 @@ impl<'a, 'p> Lowering<'a, 'p> {
             round: None,
             callbacks: Vec::new(),
             known: Known::default(),
+            index,
         }
     }
 
     /// The function, and how many values its conditions compare.
     fn run(mut self) -> (Function, u32) {
-        self.make_locals(None, &self.probe.body);
+        let probe = self.probe;
+        if let Some(dispatch) = &probe.dispatch {
+            self.dispatch(dispatch);
+        }
+        self.make_locals(None, &probe.body);
         if let Some(predicate) = &self.probe.predicate {
             let (body, out) = (self.b.block(), self.b.block());
             self.condition(predicate, body, out);
@@ -349,6 +387,46 @@ impl<'a, 'p> Lowering<'a, 'p> {
                 self.clear_value(&address, &local.ty);
             }
         }
+    }
+
+    /// Leaves the program unless the event is one of the probe's targets.
+    fn dispatch(&mut self, dispatch: &typed::Dispatch) {
+        let (go_on, out) = (self.b.block(), self.b.block());
+        match (self.shared.tables.get(&self.index), dispatch.numbers.first()) {
+            (Some(_), _) => {
+                let entry = self.table_entry(dispatch);
+                self.b.branch(Cond::Ne, entry, Operand::Imm(0), go_on, out);
+            }
+            (None, number) => {
+                let wanted = number.map_or(0, |number| *number as i32);
+                let number = self.context_scalar(dispatch.place, &Type::U64, self.probe.span);
+                self.b.branch(Cond::Eq, number, Operand::Imm(wanted), go_on, out);
+            }
+        }
+        self.b.switch_sealed(out);
+        self.b.ret(Operand::Imm(0));
+        self.b.switch_sealed(go_on);
+    }
+
+    /// What the probe's table says of the event: the target's cookie and 1, or 0 where it is none of the probe's.
+    fn table_entry(&mut self, dispatch: &typed::Dispatch) -> Value {
+        let offset = self.shared.tables.get(&self.index).copied().unwrap_or(globals::ZEROS);
+        let length = dispatch.numbers.iter().max().map_or(0, |last| last + 1);
+        let number = self.context_scalar(dispatch.place, &Type::U64, self.probe.span);
+        let entry = self.b.variable();
+        let zero = self.b.iconst(0);
+        self.b.set(entry, zero);
+        let (inside, done) = (self.b.block(), self.b.block());
+        self.b.branch(Cond::Lt, number, Operand::Imm(length as i32), inside, done);
+        self.b.switch_sealed(inside);
+        let table = self.b.value(Op::GlobalAddr(offset));
+        let distance = self.b.binary(AluOp::Lsh, number, Operand::Imm(2));
+        let at = self.b.add(table, Operand::Value(distance));
+        let found = self.b.load(Size::W, false, at, 0);
+        self.b.set(entry, found);
+        self.b.jump(done, &[]);
+        self.b.switch_sealed(done);
+        self.b.get(entry)
     }
 
     fn structs(&self) -> &'p rtscript_lang::types::Structs {

@@ -4,7 +4,7 @@
 //!   raw_tp/task_rename …   instructions, one section for each attach point, a global symbol for each program
 //!   .text                  the callbacks of all programs
 //!   .maps                  nothing but a symbol for each map; the definitions are in BTF
-//!   .bss                   the globals
+//!   .bss, or .data         the globals
 //!   license
 //!   .BTF  .BTF.ext
 //! ```
@@ -276,15 +276,30 @@ fn add_maps(object: &Object, file: &mut File<'static>, btf: &mut Writer) -> Vec<
     symbols
 }
 
-/// `.bss`: the globals, one variable.
+/// `.bss`, or `.data` where there are tables: the globals, one variable.
 fn add_globals(object: &Object, file: &mut File<'static>, btf: &mut Writer) -> SymbolId {
     let size = object.maps[object.globals].value_size;
-    let section = file.add_section(Vec::new(), b".bss".to_vec(), SectionKind::UninitializedData);
-    file.append_section_bss(section, u64::from(size), 8);
+    let tables = &object.manifest.tables;
+    let (name, kind) = if tables.is_empty() {
+        (".bss", SectionKind::UninitializedData)
+    } else {
+        (".data", SectionKind::Data)
+    };
+    let section = file.add_section(Vec::new(), name.as_bytes().to_vec(), kind);
+    if tables.is_empty() {
+        file.append_section_bss(section, u64::from(size), 8);
+    } else {
+        let mut bytes = vec![0; size as usize];
+        for table in tables {
+            let entries = table.entries.iter().flat_map(|entry| entry.to_le_bytes());
+            bytes.iter_mut().skip(table.offset as usize).zip(entries).for_each(|(at, byte)| *at = byte);
+        }
+        file.append_section_data(section, &bytes, 8);
+    }
     let byte = btf.int("unsigned char", 1, 0);
     let ty = btf.array(byte, size);
     let variable = btf.variable("globals", ty);
-    btf.section(".bss", size, &[(variable, 0, size)]);
+    btf.section(name, size, &[(variable, 0, size)]);
     add_data_symbol(file, "globals".to_string(), section, 0, u64::from(size))
 }
 

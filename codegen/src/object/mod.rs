@@ -182,6 +182,8 @@ pub struct Manifest {
     pub sites: Vec<Site>,
     /// Where those counters begin in the globals.
     pub sites_offset: u32,
+    /// What user space writes into the globals before anything runs.
+    pub tables: Vec<Table>,
     /// The ring buffer that events come through; absent where no program sends any.
     pub ring: Option<MapRef>,
     /// The small ring for control events that found the main one full. Before the event's own bytes stands a `u64`:
@@ -205,6 +207,17 @@ pub struct ProgramInfo {
     /// With the cookie of each: its index in `Manifest::probe_names`.
     pub targets: Vec<(Target, u64)>,
     pub span: Span,
+    /// All targets are one event of the kernel, which is attached to once.
+    pub dispatched: bool,
+}
+
+/// A table that a program reads to tell which of its targets an event is.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// In the globals.
+    pub offset: u32,
+    /// By the number that comes with the event: the target's cookie and 1, or 0 where it is none of the program's.
+    pub entries: Vec<u32>,
 }
 
 /// A map of the script.

@@ -1,8 +1,8 @@
 //! Attach points become instances: a body, one context, and all targets that look like it.
 //!
-//! Attach points that are listed one by one get an instance each. The matches of a wildcard share one where
-//! their contexts are equal in all that the body uses; so a body that uses no arguments is checked and
-//! compiled once, however many matches there are.
+//! Attach points that are listed one by one get an instance each. The matches of a wildcard, and targets that are told
+//! apart by a number, share one where their contexts are equal in all that the body uses; so a body that uses no arguments is
+//! checked and compiled once, however many matches there are.
 
 use rtscript_syntax::ast;
 
@@ -12,7 +12,8 @@ use super::solve::Local;
 use super::uses::Uses;
 use super::{Checker, DidYouMean};
 use crate::config::MissingProbes;
-use crate::provider::{AttachError, Context, Phase, Provider, Target};
+use crate::provider::{AttachError, Context, Dispatch, Phase, Provider, Target};
+use crate::typed;
 
 /// One body in one context.
 pub(super) struct Instance<'a> {
@@ -20,6 +21,8 @@ pub(super) struct Instance<'a> {
     pub targets: Vec<Target>,
     pub context: Context,
     pub provider: &'a dyn Provider,
+    /// Where the targets share one event of the kernel.
+    pub dispatch: Option<typed::Dispatch>,
     pub probe_type: &'static str,
     /// Where the targets are matches of a wildcard: the first of them.
     pub expanded: Option<Expanded>,
@@ -94,12 +97,29 @@ impl<'a> Checker<'a> {
                     continue;
                 }
             };
-            let alike = self.instances[first..].iter_mut().find(|instance| instance.context == context);
             let may_share = expansion.wildcard
                 && (!uses.probe || self.kernel.features().tells_attach_points_apart(context.program));
-            if let Some(instance) = alike.filter(|_| may_share) {
-                instance.targets.push(target);
-                continue;
+            let dispatch = provider.dispatch(&target);
+            let alike = self.instances.iter_mut().enumerate().find(|(index, instance)| {
+                let is_same = std::ptr::eq(instance.probe, probe) && instance.context == context;
+                let place = instance.dispatch.as_ref().map(|dispatch| dispatch.place);
+                let shares = dispatch.is_some() || may_share && *index >= first;
+                is_same && shares && place == dispatch.map(|dispatch| dispatch.place)
+            });
+            if let Some((_, instance)) = alike {
+                // Patterns that overlap fire once for each of them, which one program cannot.
+                let numbers = instance.dispatch.as_mut().map(|dispatch| &mut dispatch.numbers);
+                let is_new = numbers
+                    .as_ref()
+                    .zip(dispatch)
+                    .is_none_or(|(numbers, dispatch)| !numbers.contains(&dispatch.number));
+                if is_new {
+                    if let Some((numbers, dispatch)) = numbers.zip(dispatch) {
+                        numbers.push(dispatch.number);
+                    }
+                    instance.targets.push(target);
+                    continue;
+                }
             }
             // Programs that run once, or by a timer, belong to no process.
             let by_process = provider.phase() == Phase::Attached && context.program.belongs_to_a_process();
@@ -109,6 +129,8 @@ impl<'a> Checker<'a> {
                 probe,
                 targets: vec![target],
                 context,
+                dispatch: dispatch
+                    .map(|Dispatch { place, number }| typed::Dispatch { place, numbers: vec![number] }),
                 expanded,
                 filter_pid: self.options.filter_pid.filter(|_| by_process),
                 locals: Vec::new(),

@@ -159,6 +159,7 @@ impl Checker<'_> {
                 span: instance.probe.span,
                 targets: instance.targets.clone(),
                 context: instance.context.clone(),
+                dispatch: instance.dispatch.clone(),
                 locals,
                 predicate,
                 body,

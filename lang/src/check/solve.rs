@@ -168,7 +168,8 @@ impl<'a> Checker<'a> {
     /// Walks a body: its predicate and its statements.
     pub(super) fn walk_body(&mut self, index: usize) -> (Option<typed::Expr>, typed::Block) {
         self.walk = Walk { instance: Some(index), ..Walk::default() };
-        let attach::Instance { probe, filter_pid, .. } = self.instances[index];
+        let attach::Instance { probe, filter_pid, ref dispatch, .. } = self.instances[index];
+        let is_dispatched = dispatch.is_some();
         let span = probe.span;
         let filter = filter_pid.map(|pid| {
             let wide = |kind| typed::Expr { kind, ty: Type::U64, span };
@@ -180,23 +181,39 @@ impl<'a> Checker<'a> {
             typed::Expr { kind, ty: Type::Bool, span }
         });
         self.walk.scopes.push(Vec::new());
+        let native = if is_dispatched { self.is_native(span) } else { None };
         let own = probe.predicate.as_ref().and_then(|predicate| {
             let value = self.expr(predicate)?;
             self.truth(value)
         });
-        let predicate = match (filter, own) {
-            (Some(filter), Some(own)) => {
-                let kind = ExprKind::And(Box::new(filter), Box::new(own));
-                Some(typed::Expr { kind, ty: Type::Bool, span })
-            }
-            (filter, own) => filter.or(own),
+        let both = |first, second| {
+            let kind = ExprKind::And(Box::new(first), Box::new(second));
+            typed::Expr { kind, ty: Type::Bool, span }
         };
+        let predicate = [filter, native, own].into_iter().flatten().reduce(both);
         let body = self.block(&probe.body);
         self.walk.scopes.pop();
         if !self.quiet {
             self.walk.instance = None;
         }
         (predicate, body)
+    }
+
+    /// Whether the running program is a 64-bit one: bit 1 of its status (TS_COMPAT of x86) is not set.
+    fn is_native(&mut self, span: Span) -> Option<typed::Expr> {
+        let expr = |kind| ast::Expr { kind, span };
+        let int = |value| expr(ast::ExprKind::Int { value, suffix: ast::IntSuffix::None });
+        let field = |object, name: &str| {
+            let name = ast::Ident { name: name.to_string(), span };
+            expr(ast::ExprKind::Field { object: Box::new(object), name, arrow: false })
+        };
+        let binary = |op, left, right| {
+            expr(ast::ExprKind::Binary { op, left: Box::new(left), right: Box::new(right) })
+        };
+        let task = expr(ast::ExprKind::Ident("curtask".to_string()));
+        let status = field(field(task, "thread_info"), "status");
+        let compat = binary(ast::BinaryOp::BitAnd, status, int(2));
+        self.expr(&binary(ast::BinaryOp::Eq, compat, int(0)))
     }
 
     /// Takes over what the last walk contributed, and tells which entities changed by it.

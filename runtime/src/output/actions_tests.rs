@@ -79,6 +79,7 @@ fn manifest(actions: Vec<Action>) -> Manifest {
         config: Config::default(),
         sites: Vec::new(),
         sites_offset: 0,
+        tables: Vec::new(),
         ring: None,
         reserve: None,
     }

@@ -269,14 +269,14 @@ impl<'a> Values<'a> {
             | Type::Pointer(..)
             | Type::KernelSymbol
             | Type::Timestamp(..)
-            | Type::Username
-            | Type::Probe => {
+            | Type::Username => {
                 if let Some(number) = self.number(ty, bytes) {
                     let sign = if number.signed { 1 << 63 } else { 0 };
                     out.extend_from_slice(&(number.bits ^ sign).to_be_bytes());
                 }
             }
-            Type::Label(_) => {
+            // By name, as they are printed.
+            Type::Label(_) | Type::Probe => {
                 self.text(ty, bytes, out);
                 out.push(0);
             }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use rtscript_lang::kernel::{FixtureKernel, Kernel};
-use rtscript_lang::provider::{AttachError, Context, Place, Provider, Target};
+use rtscript_lang::provider::{AttachError, Context, Place, ProgramKind, Provider, Target};
 use rtscript_lang::types::{Int, Space, Structs, Type};
 
 use super::rawtracepoint::RawTracepoint;
@@ -139,12 +139,19 @@ fn arguments_of_system_calls_are_what_their_names_say() {
     let openat = context(&Tracepoint, "syscalls:sys_enter_openat", &kernel, &mut structs);
     assert_eq!(openat.space, Space::User);
     // The field has eight bytes; AT_FDCWD is -100 in the lower four.
-    assert_eq!(arg(&openat, "dfd"), (Type::I32, Place::Bytes(16)));
-    let name = Type::pointer(Type::Int(Int::I8), Space::User);
-    assert_eq!(arg(&openat, "filename"), (name, Place::Bytes(24)));
+    assert_eq!(arg(&openat, "dfd").0, Type::I32);
+    assert_eq!(arg(&openat, "filename").0, Type::pointer(Type::Int(Int::I8), Space::User));
     assert_eq!(arg(&openat, "mode").0, Type::Int(Int::U16));
     let exit = context(&Tracepoint, "syscalls:sys_exit_openat", &kernel, &mut structs);
     assert_eq!(arg(&exit, "ret").0, Type::I64);
+
+    if cfg!(target_arch = "x86_64") {
+        // The registers di and si.
+        assert_eq!(openat.program, ProgramKind::RawTracepoint);
+        assert_eq!(arg(&openat, "dfd").1, Place::Indirect { word: 0, offset: 112 });
+        assert_eq!(arg(&openat, "filename").1, Place::Indirect { word: 0, offset: 104 });
+        assert_eq!(arg(&exit, "ret").1, Place::Word(8));
+    }
 
     let target = only(&Tracepoint, "syscalls:sys_enter_openat", &kernel);
     let described = Tracepoint.describe(&target, &kernel).unwrap();

@@ -5,19 +5,21 @@
 //! (1008 of 1585 on 6.18). Then the category is taken as the script has it.
 
 mod fields;
+mod syscalls;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rtscript_lang::btf::{Kind, TypeId};
 use rtscript_lang::kernel::{Kernel, KernelError, TracepointFormat};
-use rtscript_lang::provider::{AttachError, Context, Expansion, ProgramKind, Provider, Target};
+use rtscript_lang::provider::{AttachError, Context, Dispatch, Expansion, ProgramKind, Provider, Target};
 use rtscript_lang::types::{Space, Structs};
 
 use super::nearest::nearest;
 use super::pattern::{is_wildcard, matches};
 use crate::attach::{Attach, Environment};
-use crate::bpf::{attach_perf_event, perf};
+use crate::bpf::{attach_perf_event, attach_raw_tracepoint, perf};
+use syscalls::Syscall;
 
 pub struct Tracepoint;
 
@@ -61,7 +63,15 @@ impl Provider for Tracepoint {
             Record::Format(format) => fields::of_format(&format, space, kernel, structs),
             Record::Btf(id) => fields::of_btf(kernel.btf()?, id, structs),
         };
-        Ok(Context { program: ProgramKind::Tracepoint, args, words: Vec::new(), retval: None, space })
+        let (program, args) = match syscall(target) {
+            Some(call) => (ProgramKind::RawTracepoint, call.relocate(args)),
+            None => (ProgramKind::Tracepoint, args),
+        };
+        Ok(Context { program, args, words: Vec::new(), retval: None, space })
+    }
+
+    fn dispatch(&self, target: &Target) -> Option<Dispatch> {
+        syscall(target).map(Syscall::dispatch)
     }
 
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
@@ -87,6 +97,9 @@ impl Attach for Tracepoint {
         cookie: u64,
         environment: &Environment<'_>,
     ) -> io::Result<Vec<OwnedFd>> {
+        if let Some(call) = syscall(target) {
+            return Ok(vec![attach_raw_tracepoint(program, call.raw(), cookie)?]);
+        }
         let (category, event) = target.point().split_once(':').unwrap_or_default();
         let format = environment.kernel.tracepoint_format(category, event).map_err(unreadable)?;
         // One event serves all CPUs: the program runs for each of them.
@@ -94,6 +107,12 @@ impl Attach for Tracepoint {
         let link = attach_perf_event(program, event.as_fd(), cookie)?;
         Ok(vec![link, event])
     }
+}
+
+/// The system call that a target is, where a raw tracepoint serves it.
+fn syscall(target: &Target) -> Option<Syscall> {
+    let (category, event) = target.point().split_once(':')?;
+    if category == SYSCALLS { Syscall::of_event(event) } else { None }
 }
 
 /// Attaching needs the event's number, which only tracefs has.

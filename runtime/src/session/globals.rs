@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use rtscript_codegen::object::Manifest;
+use rtscript_codegen::object::{Manifest, Table};
 use rtscript_lang::record::globals;
 
 use crate::bpf::{Map, Mapped};
@@ -17,8 +17,17 @@ pub struct Globals {
 }
 
 impl Globals {
-    pub fn new(map: &Map) -> io::Result<Globals> {
-        Ok(Globals { mapped: Mapped::new(map)? })
+    /// The block of a map, with the tables that programs read filled in.
+    pub fn new(map: &Map, tables: &[Table]) -> io::Result<Globals> {
+        let globals = Globals { mapped: Mapped::new(map)? };
+        for table in tables {
+            for (index, entry) in (0..).zip(&table.entries) {
+                if let Some(at) = globals.u32(table.offset + index * 4) {
+                    at.store(*entry, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(globals)
     }
 
     /// Tracing begins now: `elapsed` counts from here.

@@ -161,6 +161,7 @@ mod tests {
             config: Config::default(),
             sites: Vec::new(),
             sites_offset: 0,
+            tables: Vec::new(),
             ring: None,
             reserve: None,
         };

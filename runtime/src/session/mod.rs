@@ -171,7 +171,7 @@ impl<'a> Session<'a> {
             kernel,
             settings,
             probes: Probes::new(object, &loaded.programs),
-            globals: Globals::new(&loaded.maps[object.globals])?,
+            globals: Globals::new(&loaded.maps[object.globals], &object.manifest.tables)?,
             maps: Maps::new(manifest, &loaded.maps),
             events,
             child,

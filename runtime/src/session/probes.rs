@@ -71,7 +71,11 @@ impl<'a> Probes<'a> {
                 }
             }
             for (served, program) in &loaded.copies {
-                let targets = info.targets.get(served.clone()).unwrap_or_default();
+                let mut targets = info.targets.get(served.clone()).unwrap_or_default();
+                if info.dispatched {
+                    // One event stands for all of them.
+                    targets = targets.get(..1).unwrap_or_default();
+                }
                 if loaded.together {
                     attach_together(targets, program, environment, &mut made, &mut refused);
                     continue;
@@ -95,7 +99,7 @@ impl<'a> Probes<'a> {
                     self.slow_links.extend(made);
                 }
             }
-            let all = info.targets.len();
+            let all = if info.dispatched { 1 } else { info.targets.len() };
             let number = refused.len();
             let Some((first, error)) = refused.into_iter().next() else { continue };
             if number == all {
