@@ -526,6 +526,7 @@ fn cover(structs: &Structs, ty: &Type, offset: usize, used: &mut [u8]) {
         | Type::Pointer(..)
         | Type::Tuple(_)
         | Type::Record(_)
+        | Type::Label(_)
         | Type::Stack(_)
         | Type::KernelSymbol
         | Type::UserSymbol

@@ -547,6 +547,7 @@ impl<'a> Checker<'a> {
             | Type::Pointer(..)
             | Type::Tuple(_)
             | Type::Record(_)
+            | Type::Label(_)
             | Type::Stack(_)
             | Type::KernelSymbol
             | Type::UserSymbol
