@@ -534,7 +534,6 @@ fn cover(structs: &Structs, ty: &Type, offset: usize, used: &mut [u8]) {
         | Type::Mac
         | Type::Timestamp(..)
         | Type::Username
-        | Type::Label(_)
         | Type::Probe
         | Type::Aggregate(_) => 8 * structs.size_in_memory(ty),
     };

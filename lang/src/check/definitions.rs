@@ -554,7 +554,6 @@ impl<'a> Checker<'a> {
             | Type::Inet
             | Type::Timestamp(..)
             | Type::Username
-            | Type::Label(_)
             | Type::Probe
             | Type::Aggregate(_) => u64::from(self.structs.layout(ty).align),
         };
