@@ -6,6 +6,7 @@ use crate::emit::{Emitted, emit, frame_size};
 use crate::ir::verify::verify;
 use crate::ir::{Function, Module, Op, Terminator};
 use crate::object::{Object, Program};
+use crate::passes::slots::Placed;
 use crate::passes::{clean, combine, compares, dead, number, slots};
 use crate::regalloc::allocate;
 use crate::select::select;
@@ -89,9 +90,9 @@ fn body(mut function: Function, stack: u32, module: &mut Module) -> Result<Emitt
     // Values that find no register need room as well: how much is known only afterwards.
     for for_spills in [96, 192, 384, STACK] {
         let mut placed = function.clone();
-        let mut maps = module.maps.clone();
-        let Some((frame, size)) =
-            slots::place_slots(&mut placed, &mut maps, stack.saturating_sub(for_spills))
+        let next = module.maps.next_key();
+        let Some(Placed { frame, size, scratch }) =
+            slots::place_slots(&mut placed, next, stack.saturating_sub(for_spills))
         else {
             break;
         };
@@ -105,7 +106,9 @@ fn body(mut function: Function, stack: u32, module: &mut Module) -> Result<Emitt
             continue;
         }
         let Some(emitted) = emit(&code, &allocation) else { break };
-        module.maps = maps;
+        if let Some(scratch) = scratch {
+            module.maps.push(scratch);
+        }
         return Ok(emitted);
     }
     Err(CompileError::TooLarge { span: function.span })

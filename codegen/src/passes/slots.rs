@@ -7,7 +7,7 @@
 //!
 //! Scratch memory is the only element of a per-CPU array map that belongs to the program. Programs of the kinds that we make do not run twice at once on a CPU.
 
-use cranelift_entity::{PrimaryMap, SecondaryMap};
+use cranelift_entity::SecondaryMap;
 
 use super::dominance::Flow;
 use crate::insn::{AluOp, Cond, Helper, Size};
@@ -26,13 +26,17 @@ const LARGEST_SCRATCH: u32 = 32 << 10;
 /// Where each slot of the frame lies: the distance of its first byte below the frame's top.
 pub type Frame = SecondaryMap<Slot, u32>;
 
-/// Places all slots, with at most `budget` bytes of the stack. Returns the frame and its size; nothing where the program
-/// needs more scratch memory than there can be.
-pub fn place_slots(
-    function: &mut Function,
-    maps: &mut PrimaryMap<MapRef, MapDef>,
-    budget: u32,
-) -> Option<(Frame, u32)> {
+pub struct Placed {
+    pub frame: Frame,
+    /// Bytes of the frame.
+    pub size: u32,
+    /// The map of the scratch memory, where some is needed.
+    pub scratch: Option<MapDef>,
+}
+
+/// Places all slots, with at most `budget` bytes of the stack; `scratch` is what the map of the scratch memory will be.
+/// Returns nothing where the program needs more scratch memory than there can be.
+pub fn place_slots(function: &mut Function, scratch: MapRef, budget: u32) -> Option<Placed> {
     let Needs { ranges, written_in_loop } = needs(function);
     let used: Vec<Slot> = function.slots.keys().filter(|slot| ranges[*slot].is_some()).collect();
     let (mut small, mut large): (Vec<Slot>, Vec<Slot>) =
@@ -60,11 +64,12 @@ pub fn place_slots(
                 frame[slot] = offset + function.slots[slot].size;
             }
             if large.is_empty() {
-                return Some((frame, size));
+                return Some(Placed { frame, size, scratch: None });
             }
-            let key_slot = add_scratch(function, maps, &in_scratch, scratch_size);
+            let key_slot = add_scratch(function, scratch, &in_scratch);
             frame[key_slot] = size + key;
-            return Some((frame, size + key));
+            let scratch = Some(scratch_map(scratch_size));
+            return Some(Placed { frame, size: size + key, scratch });
         }
         if let Some(index) = goes {
             large.push(small.remove(index));
@@ -237,24 +242,22 @@ fn pack(function: &Function, ranges: &SecondaryMap<Slot, Range>, slots: &[Slot])
     (placed, whole)
 }
 
-/// Looks the scratch memory up, and makes the addresses of slots in it relative to that. Returns the slot of the look-up's
-/// key.
-///
-/// The look-up stands where all ways to a use come through, as late as can be: most runs of a program may need no scratch
-/// memory. Where it fails the program ends, so it stands where no record of the ring is held.
-fn add_scratch(
-    function: &mut Function,
-    maps: &mut PrimaryMap<MapRef, MapDef>,
-    offsets: &[(Slot, u32)],
-    size: u32,
-) -> Slot {
-    let map = maps.push(MapDef {
+fn scratch_map(size: u32) -> MapDef {
+    MapDef {
         name: "scratch".to_string(),
         kind: MapKind::PerCpuArray,
         key_size: 4,
         value_size: size.next_multiple_of(8),
         max_entries: 1,
-    });
+    }
+}
+
+/// Looks the scratch memory up, and makes the addresses of slots in it relative to that. Returns the slot of the look-up's
+/// key.
+///
+/// The look-up stands where all ways to a use come through, as late as can be: most runs of a program may need no scratch
+/// memory. Where it fails the program ends, so it stands where no record of the ring is held.
+fn add_scratch(function: &mut Function, scratch: MapRef, offsets: &[(Slot, u32)]) -> Slot {
     let key = function.slots.push(SlotData { size: 8, align: 8, place: Place::Stack });
     let (block, index) = place_of_lookup(function, offsets);
     let span =
@@ -287,7 +290,7 @@ fn add_scratch(
     };
     let address = push(Op::SlotAddr(key, 0));
     push(Op::Store { size: Size::D, base: address, displacement: 0, value: Operand::Imm(0) });
-    let map = push(Op::MapRef(map));
+    let map = push(Op::MapRef(scratch));
     let scratch = push(Op::Call(Helper::MapLookupElem, vec![Operand::Value(map), Operand::Value(address)]));
     let to = |block| Jump { block, args: Vec::new() };
     function.blocks[block].terminator = Terminator::Branch {
