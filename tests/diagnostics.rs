@@ -1,5 +1,5 @@
 //! Stratum *diagnostics*: each `tests/diagnostics/NAME.bt` is a script with something wrong in it, and all that is said
-//! about it, as a terminal shows it. `// args:` are the script's parameters. Nothing here needs a kernel or root.
+//! about it, as a terminal shows it. `// args:` are the script's parameters, `// options:` those with names. Nothing here needs a kernel or root.
 //! `BLESS=1` rewrites what is expected.
 
 mod compiler;
@@ -17,7 +17,8 @@ fn renderings() {
     let mut report = String::new();
     for path in files("tests/diagnostics", "bt") {
         let case = CaseFile::read(&path);
-        let options = Options { positional: case.words("args"), ..Options::default() };
+        let options =
+            Options { positional: case.words("args"), named: case.named("options"), ..Options::default() };
         let found = match front(&case.name, &case.script, &kernel, &options) {
             Ok(front) => ("warnings".to_owned(), front.warnings()),
             Err(errors) => ("errors".to_owned(), errors),

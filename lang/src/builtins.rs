@@ -108,11 +108,27 @@ pub enum Value {
     Len,
     KernelPointer,
     UserPointer,
+    Config,
+    Getopt,
+    /// A question about a type, answered when the script is compiled.
+    Is(Question),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Question {
+    Pointer,
+    Str,
+    Array,
+    Integer,
+    Unsigned,
+    Literal,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Act {
     Printf,
+    /// Reached, it is an error of the script.
+    Fail,
     Print,
     Clear,
     Zero,
@@ -145,6 +161,7 @@ impl Act {
             | Act::Warnf
             | Act::Assert
             | Act::Debugf
+            | Act::Fail
             | Act::Cat => false,
         }
     }
@@ -376,7 +393,21 @@ pub static BUILTINS: &[Builtin] = &[
     function("signal", "signal", (1, 1), "", Means::Action(Act::Signal), "Sends a signal to the running process."),
     function("signal_thread", "signal", (1, 1), "", Means::Action(Act::SignalThread), "Sends a signal to the running thread."),
 
+    // Settled when the script is compiled.
+    variable("config", "record", Means::Value(Value::Config), "The settings: `config.max_strlen`."),
+    function("getopt", "\"name\"[, default[, \"description\"]]", (1, 3), "", Means::Value(Value::Getopt), "What follows `-- --name=` on the command line."),
+    function("is_ptr", "value or type", (1, 1), "bool", Means::Value(Value::Is(Question::Pointer)), "Whether it is a pointer."),
+    function("is_str", "value or type", (1, 1), "bool", Means::Value(Value::Is(Question::Str)), "Whether it is a string."),
+    function("is_array", "value or type", (1, 1), "bool", Means::Value(Value::Is(Question::Array)), "Whether it is an array."),
+    function("is_integer", "value or type", (1, 1), "bool", Means::Value(Value::Is(Question::Integer)), "Whether it is an integer."),
+    function("is_unsigned_integer", "value or type", (1, 1), "bool", Means::Value(Value::Is(Question::Unsigned)), "Whether it is an integer without a sign."),
+    function("is_literal", "value", (1, 1), "bool", Means::Value(Value::Is(Question::Literal)), "Whether it is written as a literal."),
+    function("fail", "format, ...", (1, MANY), "", Means::Action(Act::Fail), "An error of the script, if it is reached."),
+
     // Macros of the library.
+    library("static_assert", "condition, message", (2, 2), "", "Fails to compile if the condition is false."),
+    library("assert_str", "value", (1, 1), "", "Fails to compile if the value is no string."),
+    library("default_str_length", "", (0, 0), "uint64", "The capacity of strings of unknown length."),
     library("ppid", "[task]", (0, 1), "uint32", "The parent's process id."),
     library("pcomm", "[task]", (0, 1), "string", "The parent's name."),
     library("leader_tid", "[task]", (0, 1), "uint32", "The thread id of the thread group's leader."),
@@ -389,10 +420,7 @@ pub static BUILTINS: &[Builtin] = &[
     // Planned.
     later("ctx", "The program's raw context."),
     later("func", "The function that is probed."),
-    later("config", "The settings, as a record."),
     later("usermode", "Whether the CPU was in user mode."),
-    later("fail", "Fails when compiled."),
-    later("static_assert", "Fails to compile if the condition is false."),
     later("percpu_kaddr", "The address of a per-CPU variable."),
     later("dw_ustack", "The user stack, unwound by DWARF."),
     later("pton", "An address from text."),
@@ -404,18 +432,9 @@ pub static BUILTINS: &[Builtin] = &[
     later("path", "The path of a file."),
     later("skboutput", "Writes a packet to a file."),
     later("socket_cookie", "The cookie of a socket."),
-    later("is_ptr", "Whether a type is a pointer."),
-    later("is_str", "Whether a type is a string."),
-    later("is_array", "Whether a type is an array."),
-    later("is_integer", "Whether a type is an integer."),
-    later("is_unsigned_integer", "Whether a type is an unsigned integer."),
-    later("is_literal", "Whether an expression is a literal."),
     later("kfunc_exist", "Whether the kernel has a kfunc."),
     later("kfunc_allowed", "Whether the probe may call a kfunc."),
     later("unwatch", "Removes a watchpoint."),
-    later("getopt", "A named parameter of the script."),
-    later("default_str_length", "The capacity of strings of unknown length."),
-    later("assert_str", "Fails to compile if it is no string."),
 ];
 
 #[cfg(test)]

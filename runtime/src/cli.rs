@@ -92,6 +92,10 @@ pub struct CommandLine {
     #[arg(long, value_name = "STAGE", conflicts_with_all = ["list", "info", "dry_run", "command"])]
     pub emit: Option<Stage>,
 
+    /// Print the script in its usual form, or put it into the file of -o; needs no privileges
+    #[arg(long, conflicts_with_all = ["list", "info", "emit", "dry_run", "command"])]
+    pub fmt: bool,
+
     /// Stop after this time: 10s, 500ms, 2m; a bare number counts seconds
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
@@ -170,6 +174,8 @@ pub enum Script {
 pub enum Task {
     Run(Script),
     Emit(Stage, Script),
+    /// Print it in its usual form.
+    Format(Script),
     /// List what matches.
     ListPattern(String),
     /// List what a script attaches to.
@@ -208,6 +214,7 @@ impl CommandLine {
         }
         match (script, self.emit) {
             (None, _) => Err(misuse("there is no script: name a file, or give its text with -e")),
+            (Some(script), None) if self.fmt => Ok(Task::Format(script)),
             (Some(script), Some(stage)) => Ok(Task::Emit(stage, script)),
             (Some(script), None) => Ok(Task::Run(script)),
         }
@@ -226,6 +233,16 @@ impl CommandLine {
         let first = usize::from(self.program.is_none());
         let rest = self.rest.iter().filter(|word| !word.starts_with("--"));
         self.words.iter().skip(first).chain(rest).cloned().collect()
+    }
+
+    /// `--name=value` and `--name` behind `--`.
+    pub fn named(&self) -> Vec<(String, Option<String>)> {
+        let words = self.rest.iter().filter_map(|word| word.strip_prefix("--"));
+        let named = words.map(|word| match word.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (word.to_owned(), None),
+        });
+        named.collect()
     }
 }
 

@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod cli;
 pub mod dwarf;
 pub mod elf;
+mod import;
 mod include;
 pub mod info;
 pub mod kernel;
@@ -56,6 +57,7 @@ fn perform(line: &CommandLine, task: &Task) -> Result<u8, Failure> {
     match task {
         Task::Run(script) => trace::trace(script, &kernel, line),
         Task::Emit(stage, script) => trace::emit(*stage, script, &kernel, line),
+        Task::Format(script) => trace::format_script(script, line),
         Task::ListScript(script) => trace::list(script, &kernel, line),
         Task::ListPattern(pattern) => {
             to_stdout(|out| list::list(pattern, &kernel, line.verbose, out)).map(|()| 0)

@@ -100,6 +100,18 @@ pub struct MissingInclude {
     pub at: Span,
 }
 
+/// An `import` that is not followed.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{message}")]
+#[diagnostic(code("rt::import"))]
+pub struct ImportRefused {
+    pub message: String,
+    #[label("imported here")]
+    pub span: Span,
+    #[help]
+    pub help: Option<String>,
+}
+
 #[derive(Debug, Error, Diagnostic)]
 #[error("cannot attach to {target}: {error}")]
 #[diagnostic(code("rt::attach"))]

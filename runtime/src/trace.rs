@@ -1,22 +1,26 @@
 //! The whole program: a script's text becomes what is printed.
 
+use std::ffi::OsString;
 use std::fs;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
 
 use rtscript_codegen::compile::{CompileError, compile, optimize};
 use rtscript_codegen::ir::Module;
 use rtscript_codegen::lower::lower;
 use rtscript_codegen::object::{Manifest, Object};
 use rtscript_codegen::target::Target;
-use rtscript_lang::check::{self, Checked, check};
+use rtscript_lang::check::{self, Checked, Parameter, check};
 use rtscript_lang::expand::expand;
 use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::Provider;
+use rtscript_lang::syntax;
 use rtscript_lang::syntax::ast;
 use rtscript_lang::syntax::parse;
 use rtscript_lang::syntax::source::Sources;
 
 use crate::cli::{self, CommandLine, Script, Stage};
+use crate::import::import;
 use crate::include::include;
 use crate::kernel::{RunningKernel, check_privileges};
 use crate::list::list_targets;
@@ -34,6 +38,9 @@ pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Res
     let (script, sources) = expanded(script, kernel, line)?;
     let child = line.command.as_deref().map(start).transpose()?;
     let checked = checked(&script, kernel, line, child.as_ref().map(Child::pid), &sources)?;
+    if line.named().iter().any(|(name, _)| name == "help") {
+        return parameters(&checked.parameters);
+    }
     let target = Target::running(kernel.features(), line.report_failures);
     let module = lower(&checked.program, target);
     let object = compile(module, sources).map_err(too_large)?;
@@ -87,6 +94,41 @@ pub fn emit(
     save(&elf, line)
 }
 
+/// Prints a script in its usual form, or puts it into the file of `-o`, which then is either the old one or the new one.
+pub fn format_script(script: &Script, line: &CommandLine) -> Result<u8, Failure> {
+    let mut sources = Sources::new();
+    let (name, text) = read(script)?;
+    let source = sources.add(name, text);
+    let formatted = syntax::format(&source).map_err(|errors| Failure::wrong(errors, &sources))?;
+    let Some(path) = &line.output else { return save(formatted.as_bytes(), line) };
+    replace(path, formatted.as_bytes())
+        .map_err(|error| Failure::line(format!("cannot write {}: {error}", path.display())))?;
+    Ok(0)
+}
+
+/// Writes a file beside the old one, and renames it. Its mode stays what it was.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}", std::process::id()));
+    let fresh = path.with_file_name(name);
+    let done = fs::File::create_new(&fresh)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            if let Ok(old) = fs::metadata(&path) {
+                file.set_permissions(old.permissions())?;
+            }
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&fresh, &path));
+    if done.is_err() {
+        // The old file is what counts.
+        let _ = fs::remove_file(&fresh);
+    }
+    done
+}
+
 /// Lists what a script attaches to.
 pub fn list(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Result<u8, Failure> {
     let (script, sources) = expanded(script, kernel, line)?;
@@ -105,6 +147,7 @@ fn parsed(
     let (name, text) = read(script)?;
     let source = sources.add(name, text);
     let mut tree = parse(&source).map_err(|errors| Failure::wrong(errors, &sources))?;
+    import(&mut tree, script, &mut sources)?;
     include(&mut tree, script, kernel, line, &mut sources)?;
     Ok((tree, sources))
 }
@@ -132,6 +175,7 @@ fn checked(
 ) -> Result<Checked, Failure> {
     let options = check::Options {
         positional: line.positional(),
+        named: line.named(),
         environment: std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(key, _)| key.starts_with("BPFTRACE_"))
@@ -149,6 +193,19 @@ fn checked(
         }
     }
     Ok(checked)
+}
+
+/// Shows what a script can be told by name.
+fn parameters(parameters: &[Parameter]) -> Result<u8, Failure> {
+    let mut text = String::from("Options of the script, behind `--`:\n");
+    for Parameter { name, default, description } in parameters {
+        text.push_str(format!("    {:<28} {description}", format!("--{name}={default}")).trim_end());
+        text.push('\n');
+    }
+    crate::to_stdout(|out| {
+        out.write_all(text.as_bytes()).map_err(|error| Failure::unwritten("the output", &error))
+    })?;
+    Ok(0)
 }
 
 /// Starts the command of `-c`, which waits until it is let go.

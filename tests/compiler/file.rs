@@ -48,6 +48,19 @@ impl CaseFile {
         values.flat_map(str::split_whitespace).map(str::to_owned).collect()
     }
 
+    /// `--name=value` and `--name` behind `// key:`.
+    pub fn named(&self, key: &str) -> Vec<(String, Option<String>)> {
+        let words = self.words(key).into_iter();
+        let named = words.map(|word| {
+            let word = word.trim_start_matches("--");
+            match word.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (word.to_owned(), None),
+            }
+        });
+        named.collect()
+    }
+
     /// Compares what was found with what is expected; says what differs. With `BLESS=1` writes it instead.
     pub fn judge(&self, path: &Path, found: &[(String, String)]) -> Result<(), String> {
         if std::env::var_os("BLESS").is_some_and(|value| value == "1") {

@@ -39,6 +39,10 @@ impl Checker<'_> {
             Act::Debugf => self.debugf(row, args, span)?,
             Act::Signal => self.signal(row, Intrinsic::Signal, &args[0], span)?,
             Act::SignalThread => self.signal(row, Intrinsic::SignalThread, &args[0], span)?,
+            Act::Fail => {
+                self.fail(args, span)?;
+                return None;
+            }
             Act::Print => self.print(row, args)?,
             Act::Clear => {
                 let map = self.whole_map(&args[0], row)?;

@@ -4,6 +4,7 @@ use rtscript_syntax::ast::{self, BlockResult};
 use rtscript_syntax::source::Span;
 
 use super::Checker;
+use super::comptime::Branch;
 use super::error::Fact;
 use crate::typed::{Block, Expr, ExprKind, Stmt, StmtKind};
 
@@ -27,6 +28,14 @@ impl Checker<'_> {
 
     /// `if condition { value } else { value }` as a value.
     pub(super) fn if_value(&mut self, inner: &ast::If) -> Option<Expr> {
+        match self.taken(inner)? {
+            Branch::Taken(Some(block)) => return self.block_value(block),
+            Branch::Taken(None) => {
+                self.error(Fact::Valueless { what: "an `if` without an `else`", at: inner.span });
+                return None;
+            }
+            Branch::Open => {}
+        }
         let condition = self.expr(&inner.condition);
         let then = self.block_value(&inner.then);
         let Some(otherwise) = &inner.otherwise else {

@@ -8,7 +8,7 @@ use super::nearest::nearest;
 use super::numbers::{cast, constant};
 use super::{Checker, settings};
 use crate::aggregate::{Aggregate, Keep, series};
-use crate::builtins::{self, BUILTINS, Builtin, Constant, Means, Summary, Value};
+use crate::builtins::{self, Act, BUILTINS, Builtin, Constant, Means, Summary, Value};
 use crate::config::Unstable;
 use crate::provider::UserAddress;
 use crate::typed::{BinaryOp, Expr, ExprKind, Intrinsic, MapId, Stmt, StmtKind};
@@ -71,6 +71,10 @@ impl Checker<'_> {
             }
             Means::Constant(which) => self.known(which, span),
             Means::Value(value) => self.value(row, value, args, span),
+            Means::Action(Act::Fail) => {
+                self.fail(args, span)?;
+                None
+            }
             Means::Action(_) => {
                 self.error(Fact::NoValue { name: row.name, at: span });
                 None
@@ -225,6 +229,9 @@ impl Checker<'_> {
             Value::Find => self.find(row, args, span),
             Value::Delete => self.delete(row, args, span),
             Value::Len => self.len(row, &args[0], span),
+            Value::Config => Some(self.settings(span)),
+            Value::Getopt => self.getopt(args, span),
+            Value::Is(question) => self.question(question, &args[0], span),
             Value::KernelPointer => self.in_space(row, &args[0], Space::Kernel, span),
             Value::UserPointer => self.in_space(row, &args[0], Space::User, span),
         }

@@ -4,6 +4,7 @@ use rtscript_syntax::ast::{self, ExprKind as Ast, IntSuffix};
 use rtscript_syntax::source::Span;
 
 use super::Checker;
+use super::comptime::element_of;
 use super::error::{self, CFact, Fact};
 use super::nearest::nearest;
 use super::numbers::{constant, literal, signed_literal};
@@ -99,8 +100,8 @@ impl Checker<'_> {
             Ast::Record(fields) => self.record(fields, span),
             Ast::Block(block) => self.block_value(block),
             Ast::If(inner) => self.if_value(inner),
-            Ast::Comptime(_) => self.later("`comptime`", span),
-            Ast::Typeinfo(_) => self.later("`typeinfo`", span),
+            Ast::Comptime(operand) => self.comptime(operand, span),
+            Ast::Typeinfo(of) => self.typeinfo(of, span),
             Ast::Type(_) => self.later("a type as a value", span),
         }
     }
@@ -310,7 +311,7 @@ impl Checker<'_> {
             self.error(Fact::TupleIndex { index, count: types.len(), at: span });
             return None;
         };
-        Some(Expr { kind: ExprKind::TupleField(Box::new(object), index), ty, span })
+        Some(element_of(object, index, ty, span))
     }
 }
 
@@ -320,13 +321,13 @@ pub(super) fn text(bytes: Vec<u8>, span: Span) -> Expr {
     Expr { kind: ExprKind::String(bytes), ty, span }
 }
 
-enum Number {
+pub(super) enum Number {
     Positive(u64),
     Negative(i64),
 }
 
 /// The number that a positional parameter is, if it is one: decimal, `0x`, `0` and octal, `0b`, each with a sign.
-fn number_of(text: &str) -> Option<Number> {
+pub(super) fn number_of(text: &str) -> Option<Number> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text.strip_prefix('+').unwrap_or(text)),

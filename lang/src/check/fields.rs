@@ -7,6 +7,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::Checker;
+use super::comptime::element_of;
 use super::error::Fact;
 use super::nearest::nearest;
 use super::numbers::{cast, constant, value_of};
@@ -67,11 +68,7 @@ impl Checker<'_> {
             Type::Record(fields) => {
                 if let Some(index) = fields.iter().position(|(known, _)| *known == name.name) {
                     let ty = fields[index].1.clone();
-                    return Some(Expr {
-                        kind: ExprKind::TupleField(Box::new(place), index as u32),
-                        ty,
-                        span,
-                    });
+                    return Some(element_of(place, index as u32, ty, span));
                 }
                 let help = nearest(&name.name, fields.iter().map(|(known, _)| known.as_str()));
                 let ty = self.type_name(&place.ty);

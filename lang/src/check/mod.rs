@@ -21,6 +21,7 @@ mod addresses;
 mod attach;
 mod blocks;
 mod calls;
+mod comptime;
 mod definitions;
 mod each;
 mod error;
@@ -32,6 +33,7 @@ mod maps;
 mod nearest;
 mod numbers;
 mod operators;
+mod options;
 mod settings;
 mod shape;
 mod solve;
@@ -64,6 +66,8 @@ use solve::{Entities, Walk};
 pub struct Options {
     /// `$1`, `$2`, …
     pub positional: Vec<String>,
+    /// `--name=value` and `--name`.
+    pub named: Vec<(String, Option<String>)>,
     /// Settings from the environment, which win over the script's: `("BPFTRACE_MAX_STRLEN", "200")`. The prefix and
     /// the case do not matter, and names that are no settings are passed over.
     pub environment: Vec<(String, String)>,
@@ -79,7 +83,18 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Checked {
     pub program: Program,
+    /// What it can be told by name, in the order of its probes.
+    pub parameters: Vec<Parameter>,
     pub warnings: Vec<Warning>,
+}
+
+/// A parameter that a script takes by name (`getopt`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    pub name: String,
+    /// As it is written on the command line.
+    pub default: String,
+    pub description: String,
 }
 
 /// Checks a script against a kernel. The errors are all that were found, in the order of the script.
@@ -104,6 +119,7 @@ pub fn check(
         actions: PrimaryMap::new(),
         errors: Vec::new(),
         warnings: Vec::new(),
+        parameters: Vec::new(),
         quiet: false,
         walk: Walk::default(),
     };
@@ -132,6 +148,7 @@ struct Checker<'a> {
     actions: PrimaryMap<ActionId, Action>,
     errors: Vec<CheckError>,
     warnings: Vec<Warning>,
+    parameters: Vec<Parameter>,
     /// While types are being found out, nothing is reported and no action is kept.
     quiet: bool,
     walk: Walk,
@@ -165,6 +182,7 @@ impl Checker<'_> {
                 body,
             });
         }
+        self.refuse_unknown_options();
         let maps = self.finish_maps();
         self.finish_entities();
         self.complete_printed(&maps);
@@ -184,7 +202,7 @@ impl Checker<'_> {
             probe_names,
             config: self.config,
         };
-        Ok(Checked { program, warnings: self.warnings })
+        Ok(Checked { program, parameters: self.parameters, warnings: self.warnings })
     }
 
     /// Decodes the structures of all values that user space prints.

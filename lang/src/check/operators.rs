@@ -368,7 +368,7 @@ pub(super) fn is_literal(expr: &Expr) -> bool {
 }
 
 /// What the operation yields in 64 bits; `None` for a division by zero.
-fn fold(op: BinaryOp, a: u64, b: u64, signed: bool) -> Option<u64> {
+pub(super) fn fold(op: BinaryOp, a: u64, b: u64, signed: bool) -> Option<u64> {
     let (sa, sb) = (a as i64, b as i64);
     Some(match op {
         BinaryOp::Add => a.wrapping_add(b),

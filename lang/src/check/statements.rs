@@ -4,6 +4,7 @@ use rtscript_syntax::ast::{self, BlockResult, ForOver, StmtKind as Ast};
 use rtscript_syntax::source::Span;
 
 use super::Checker;
+use super::comptime::Branch;
 use super::error::{Fact, Warning};
 use super::expressions::MAX_DEPTH;
 use super::numbers::{cast, constant, fits, value_of};
@@ -123,6 +124,9 @@ impl Checker<'_> {
     }
 
     fn branch(&mut self, inner: &ast::If) -> Option<StmtKind> {
+        if let Branch::Taken(block) = self.taken(inner)? {
+            return Some(self.taken_statement(block));
+        }
         let condition = self.expr(&inner.condition).and_then(|condition| self.truth(condition));
         let then = self.block(&inner.then);
         let otherwise = inner.otherwise.as_ref().map(|block| self.block(block)).unwrap_or_default();

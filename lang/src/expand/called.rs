@@ -73,10 +73,8 @@ impl<E: Diagnostic> Diagnostic for Called<E> {
         if self.calls.is_empty() {
             return self.inner.labels();
         }
-        let calls = self
-            .calls
-            .iter()
-            .map(|&call| LabeledSpan::new_with_span(Some("in this call of a macro".to_owned()), call));
+        let calls =
+            self.calls.iter().map(|&call| LabeledSpan::new_with_span(Some("in this call".to_owned()), call));
         Some(Box::new(self.inner.labels().into_iter().flatten().chain(calls)))
     }
 

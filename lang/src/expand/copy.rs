@@ -6,6 +6,7 @@ use rtscript_syntax::ast::*;
 use rtscript_syntax::source::Span;
 
 use super::forms::{choose, kinds, signature};
+use super::functions::{Returns, may_return};
 use super::{Argument, ExpandError, Expander, Frame, View};
 use crate::builtins::{self, Means};
 
@@ -25,20 +26,29 @@ impl Expander<'_> {
             Item::MapDecl(declaration) => {
                 Item::MapDecl(MapDecl { args: self.exprs(&declaration.args, None), ..declaration.clone() })
             }
-            Item::Fn(function) => Item::Fn(Fn { body: self.block(&function.body, None), ..function.clone() }),
-            Item::Macro(item) => Item::Macro(item.clone()),
+            // Their calls take their places.
+            Item::Fn(_) | Item::Macro(_) => item.clone(),
         }
     }
 
-    fn block(&mut self, block: &Block, view: View<'_>) -> Block {
+    pub(super) fn block(&mut self, block: &Block, view: View<'_>) -> Block {
+        let span = at(block.span, view);
+        if let Some(flag) = view.and_then(|frame| frame.returns.as_ref()).and_then(Returns::flag)
+            && block.stmts.iter().any(may_return)
+        {
+            let value = block.value.as_ref().map(|value| (**value).clone());
+            let last = value.map(|value| Stmt { span: value.span, kind: StmtKind::Expr(value) });
+            let stmts: Vec<Stmt> = block.stmts.iter().cloned().chain(last).collect();
+            return Block { span, stmts: self.returning_stmts(&stmts, flag, view), value: None };
+        }
         Block {
-            span: at(block.span, view),
+            span,
             stmts: block.stmts.iter().map(|stmt| self.stmt(stmt, view)).collect(),
             value: block.value.as_ref().map(|value| Box::new(self.expr(value, view))),
         }
     }
 
-    fn stmt(&mut self, stmt: &Stmt, view: View<'_>) -> Stmt {
+    pub(super) fn stmt(&mut self, stmt: &Stmt, view: View<'_>) -> Stmt {
         let kind = match &stmt.kind {
             StmtKind::Let { name, ty, value } => StmtKind::Let {
                 name: self.variable_ident(name, view),
@@ -63,19 +73,34 @@ impl Expander<'_> {
                         ForOver::Range { start: self.expr(start, view), end: self.expr(end, view) }
                     }
                 },
-                body: self.block(body, view),
+                body: self.loop_body(body, view),
             },
             StmtKind::While { condition, body } => {
-                StmtKind::While { condition: self.expr(condition, view), body: self.block(body, view) }
+                StmtKind::While { condition: self.expr(condition, view), body: self.loop_body(body, view) }
             }
             StmtKind::Unroll { count, body } => {
-                StmtKind::Unroll { count: self.expr(count, view), body: self.block(body, view) }
+                StmtKind::Unroll { count: self.expr(count, view), body: self.loop_body(body, view) }
             }
             StmtKind::Break => StmtKind::Break,
             StmtKind::Continue => StmtKind::Continue,
+            StmtKind::Return(value) if view.is_some_and(|frame| frame.returns.is_some()) => {
+                let returns = view.and_then(|frame| frame.returns.clone()).unwrap_or_default();
+                StmtKind::Block(self.return_stmts(value.as_ref(), stmt.span, &returns, view))
+            }
+            StmtKind::Return(_) if callers(view).any(|frame| frame.returns.is_some()) => {
+                self.error(ExpandError::MacroReturn { at: at(stmt.span, view) });
+                StmtKind::Return(None)
+            }
             StmtKind::Return(value) => StmtKind::Return(value.as_ref().map(|value| self.expr(value, view))),
         };
         Stmt { kind, span: at(stmt.span, view) }
+    }
+
+    fn loop_body(&mut self, body: &Block, view: View<'_>) -> Block {
+        self.loops += 1;
+        let body = self.block(body, view);
+        self.loops -= 1;
+        body
     }
 
     fn branch(&mut self, inner: &If, view: View<'_>) -> If {
@@ -91,7 +116,7 @@ impl Expander<'_> {
         exprs.iter().map(|expr| self.expr(expr, view)).collect()
     }
 
-    fn expr(&mut self, expr: &Expr, view: View<'_>) -> Expr {
+    pub(super) fn expr(&mut self, expr: &Expr, view: View<'_>) -> Expr {
         let span = at(expr.span, view);
         self.nodes += 1;
         if !self.full && self.depth >= MAX_DEPTH {
@@ -121,6 +146,9 @@ impl Expander<'_> {
                 };
             }
             ExprKind::Call { name, args } => {
+                if let Some(function) = self.forms.function(&name.name) {
+                    return self.call_function(&function, args, expr.span, view);
+                }
                 if let Some(body) = self.call(name, args, expr.span, view) {
                     return body;
                 }
@@ -203,7 +231,7 @@ impl Expander<'_> {
         })
     }
 
-    fn ty(&mut self, ty: &TypeExpr, view: View<'_>) -> TypeExpr {
+    pub(super) fn ty(&mut self, ty: &TypeExpr, view: View<'_>) -> TypeExpr {
         let span = at(ty.span, view);
         let kind = match &ty.kind {
             TypeExprKind::Named(name) => match argument(name, MacroParamKind::Expr, view) {
@@ -251,12 +279,16 @@ impl Expander<'_> {
         copy
     }
 
-    fn variable_ident(&mut self, name: &Ident, view: View<'_>) -> Ident {
+    pub(super) fn variable_ident(&mut self, name: &Ident, view: View<'_>) -> Ident {
         Ident { name: variable(&name.name, view), span: at(name.span, view) }
     }
 
     fn map(&mut self, name: &str, span: Span, view: View<'_>) -> String {
         let Some(frame) = view else { return name.to_owned() };
+        // A function sees all maps.
+        if frame.returns.is_some() {
+            return name.to_owned();
+        }
         if let Some(arg) = argument(name, MacroParamKind::Map, view)
             && let ExprKind::Map { name, .. } = &arg.expr.kind
         {
@@ -290,42 +322,59 @@ impl Expander<'_> {
             });
             return Some(nothing(called_at));
         };
-        let callers = || std::iter::successors(view, |frame| frame.caller);
-        if callers().any(|frame| Rc::ptr_eq(&frame.definition, &definition)) {
-            let outer = callers().take_while(|frame| !Rc::ptr_eq(&frame.definition, &definition));
+        let Some((number, shift)) = self.enter(&definition, span, view) else {
+            return Some(nothing(called_at));
+        };
+        let frame =
+            Frame { definition: Rc::clone(&definition), args, caller: view, number, shift, returns: None };
+        Some(called_block(self.block(&definition.body, Some(&frame)), called_at))
+    }
+
+    /// A number and offsets for a call; `None` where there can be none, which is reported.
+    pub(super) fn enter(&mut self, definition: &Rc<Macro>, span: Span, view: View<'_>) -> Option<(u32, u32)> {
+        let called_at = at(span, view);
+        if callers(view).any(|frame| Rc::ptr_eq(&frame.definition, definition)) {
+            let outer = callers(view).take_while(|frame| !Rc::ptr_eq(&frame.definition, definition));
             let mut names: Vec<&str> = outer.map(|frame| frame.definition.name.name.as_str()).collect();
             names.push(&definition.name.name);
             names.reverse();
             names.push(&definition.name.name);
             self.error(ExpandError::Recursive {
-                name: name.name.clone(),
+                name: definition.name.name.clone(),
                 at: at(span, None),
                 chain: names.join(" → "),
                 definition: definition.name.span,
             });
-            return Some(nothing(called_at));
+            return None;
         }
         if self.full {
-            return Some(nothing(called_at));
+            return None;
         }
         let Some(shift) = self.sources.add_call(definition.span, called_at) else {
             self.full = true;
             self.error(ExpandError::TooMuch { at: called_at });
-            return Some(nothing(called_at));
+            return None;
         };
         self.calls += 1;
-        let frame =
-            Frame { definition: Rc::clone(&definition), args, caller: view, number: self.calls, shift };
-        let body = self.block(&definition.body, Some(&frame));
-        Some(match body {
-            Block { stmts, value: Some(value), .. } if stmts.is_empty() => *value,
-            body => Expr { span: called_at, kind: ExprKind::Block(Box::new(body)) },
-        })
+        Some((self.calls, shift))
     }
 }
 
+/// The body of a call as an expression: its value alone, where it has nothing else.
+pub(super) fn called_block(body: Block, called_at: Span) -> Expr {
+    match body {
+        Block { stmts, value: Some(value), .. } if stmts.is_empty() => *value,
+        body => Expr { span: called_at, kind: ExprKind::Block(Box::new(body)) },
+    }
+}
+
+/// The calls around a place, the innermost first.
+fn callers<'f>(view: View<'f>) -> impl Iterator<Item = &'f Frame<'f>> {
+    std::iter::successors(view, |frame| frame.caller)
+}
+
 /// A span as it is in a view.
-fn at(span: Span, view: View<'_>) -> Span {
+pub(super) fn at(span: Span, view: View<'_>) -> Span {
     let shift = view.map_or(0, |frame| frame.shift);
     Span::new(span.start + shift, span.end + shift)
 }
@@ -335,7 +384,7 @@ fn ident(name: &Ident, view: View<'_>) -> Ident {
 }
 
 /// Stands where something could not be expanded, which was reported.
-fn nothing(span: Span) -> Expr {
+pub(super) fn nothing(span: Span) -> Expr {
     Expr { kind: ExprKind::Int { value: 0, suffix: IntSuffix::None }, span }
 }
 

@@ -19,15 +19,18 @@ pub enum ExpandError {
         #[help]
         help: String,
     },
-    #[error("the macro `{name}` would call itself without end")]
-    #[diagnostic(code("rt::recursive-macro"))]
+    #[error("`{name}` would call itself without end")]
+    #[diagnostic(
+        code("rt::recursive"),
+        help("nothing in a program of the kernel may call itself; use a loop")
+    )]
     Recursive {
         name: String,
         #[label("this call closes the circle {chain}")]
         at: Span,
         /// The names, with arrows between.
         chain: String,
-        #[label("the macro")]
+        #[label("defined here")]
         definition: Span,
     },
     #[error("the macro `{name}` is there twice with the same kinds of parameters")]
@@ -50,6 +53,36 @@ pub enum ExpandError {
         at: Span,
         #[label("first here")]
         first: Span,
+    },
+    #[error("`{name}` is defined twice")]
+    #[diagnostic(code("rt::name-twice"))]
+    NameTwice {
+        name: String,
+        #[label("again")]
+        at: Span,
+        #[label("first here")]
+        first: Span,
+    },
+    #[error("the function `{name}` takes {expected}, and gets {found}")]
+    #[diagnostic(code("rt::function-arguments"))]
+    FunctionArguments {
+        name: String,
+        expected: String,
+        found: usize,
+        #[label("called here")]
+        at: Span,
+        #[label("the function")]
+        definition: Span,
+    },
+    /// A `return` in a macro that a function calls.
+    #[error("a macro that a function calls cannot return")]
+    #[diagnostic(
+        code("rt::macro-return"),
+        help("let the macro yield a value, and return that in the function")
+    )]
+    MacroReturn {
+        #[label("it would leave the function")]
+        at: Span,
     },
     /// Macros see the maps that they are given.
     #[error("the macro `{name}` uses `@{map}`, which is none of its parameters")]
@@ -97,6 +130,11 @@ pub enum ExpandError {
     },
 }
 
+/// A number of arguments in words.
+pub fn arguments(count: usize) -> String {
+    if count == 1 { "1 argument".to_owned() } else { format!("{count} arguments") }
+}
+
 impl ExpandError {
     /// Where it is; the errors of a script are shown in this order.
     pub fn start(&self) -> u32 {
@@ -104,6 +142,9 @@ impl ExpandError {
             ExpandError::NoForm { at, .. }
             | ExpandError::Recursive { at, .. }
             | ExpandError::Twice { at, .. }
+            | ExpandError::NameTwice { at, .. }
+            | ExpandError::FunctionArguments { at, .. }
+            | ExpandError::MacroReturn { at }
             | ExpandError::ParamTwice { at, .. }
             | ExpandError::ForeignMap { at, .. }
             | ExpandError::TypeWanted { at, .. }

@@ -8,12 +8,14 @@ use rtscript_syntax::source::{Sources, Span};
 use rustc_hash::FxHashMap;
 
 use super::Argument;
+use super::functions::Function;
 use crate::builtins::{self, Means};
 
 /// All forms by their names.
 #[derive(Default)]
 pub(super) struct Forms {
     own: FxHashMap<String, Vec<Rc<ast::Macro>>>,
+    functions: FxHashMap<String, Rc<Function>>,
     /// Of the modules that were needed.
     library: FxHashMap<String, Vec<Rc<ast::Macro>>>,
 }
@@ -28,6 +30,23 @@ impl Forms {
         }
         forms.push(item);
         None
+    }
+
+    /// Adds a function. Where there is a macro or a function of its name already, it stays, and its place is returned.
+    pub fn add_function(&mut self, function: Rc<Function>) -> Option<Span> {
+        let name = &function.source.name.name;
+        if let Some(form) = self.own.get(name).and_then(|forms| forms.first()) {
+            return Some(form.name.span);
+        }
+        if let Some(first) = self.functions.get(name) {
+            return Some(first.source.name.span);
+        }
+        self.functions.insert(name.clone(), function);
+        None
+    }
+
+    pub fn function(&self, name: &str) -> Option<Rc<Function>> {
+        self.functions.get(name).cloned()
     }
 
     /// The forms of a name: the script's own, and those of the library behind them.

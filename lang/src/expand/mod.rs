@@ -1,13 +1,15 @@
-//! `expand`: calls of macros are replaced by what the macros say.
+//! `expand`: calls of macros and of functions are replaced by what those say.
 //!
 //! A macro's body takes the place of the call, as a block. Its parameters stand for the arguments: `$v` for a variable of the
 //! caller, `@m` for a map, and a plain name for an expression, a type or a member, which is put wherever the name is. What a macro
 //! declares itself gets a name that no script can write, so it never meets the caller's. An argument is expanded where it is
 //! put, in the view of its caller ([`Frame`]); so macros that are handed on to macros need nothing more.
 //!
+//! A function is a macro whose parameters are values (`functions.rs`).
+//!
 //! The library's modules are parsed when a macro of theirs is first called.
 //!
-//! Assumes a tree that was parsed without an error. Ensures that no macro and no call of one remains, that the tree is no
+//! Assumes a tree that was parsed without an error. Ensures that no macro, no function and no call of one remains, that the tree is no
 //! deeper and no larger than later stages bear, and that a span of what a call became leads to the macro's text and to the call
 //! (the calls are added to `sources`). Which overload is meant is decided by the look of the arguments alone; types are not known
 //! yet.
@@ -16,6 +18,7 @@ mod called;
 mod copy;
 mod error;
 mod forms;
+mod functions;
 
 use std::rc::Rc;
 
@@ -26,15 +29,18 @@ pub use called::Called;
 pub use error::ExpandError;
 
 use forms::Forms;
+use functions::{Function, Returns};
 
 /// Expands a script. The errors are all that were found, in the order of the text.
 pub fn expand(script: Script, sources: &mut Sources) -> Result<Script, Vec<ExpandError>> {
     let mut macros = Vec::new();
+    let mut functions = Vec::new();
     let mut rest = Vec::new();
     for item in script.items {
         match item {
             Item::Macro(item) => macros.push(Rc::new(item)),
-            Item::Probe(_) | Item::MapDecl(_) | Item::Fn(_) => rest.push(item),
+            Item::Fn(item) => functions.push(Rc::new(Function::new(item))),
+            Item::Probe(_) | Item::MapDecl(_) => rest.push(item),
         }
     }
     let mut expander = Expander {
@@ -44,10 +50,14 @@ pub fn expand(script: Script, sources: &mut Sources) -> Result<Script, Vec<Expan
         calls: 0,
         nodes: 0,
         depth: 0,
+        loops: 0,
         full: false,
     };
     for item in macros {
         expander.define(item);
+    }
+    for function in functions {
+        expander.define_function(function);
     }
     let items = rest.iter().map(|item| expander.item(item)).collect();
     if expander.errors.is_empty() {
@@ -68,6 +78,8 @@ struct Expander<'s> {
     nodes: u32,
     /// Of the node that is being made.
     depth: u32,
+    /// Loops of the function that is being made around the place.
+    loops: u32,
     /// There is too much already: macros are left alone, so that the walk ends.
     full: bool,
 }
@@ -82,6 +94,8 @@ struct Frame<'f> {
     number: u32,
     /// How far the spans of this call lie behind those of the macro.
     shift: u32,
+    /// What `return` does, in a function.
+    returns: Option<Returns>,
 }
 
 type View<'f> = Option<&'f Frame<'f>>;
@@ -101,6 +115,20 @@ impl Expander<'_> {
         };
         if !self.errors.iter().any(same) {
             self.errors.push(error);
+        }
+    }
+
+    fn define_function(&mut self, function: Rc<Function>) {
+        let name = &function.source.name;
+        let params = &function.source.params;
+        for (index, param) in params.iter().enumerate() {
+            if let Some(first) = params[..index].iter().find(|other| other.name.name == param.name.name) {
+                let name = param.name.name.clone();
+                self.error(ExpandError::ParamTwice { name, at: param.name.span, first: first.name.span });
+            }
+        }
+        if let Some(first) = self.forms.add_function(Rc::clone(&function)) {
+            self.error(ExpandError::NameTwice { name: name.name.clone(), at: name.span, first });
         }
     }
 

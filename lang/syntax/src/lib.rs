@@ -8,6 +8,7 @@ mod cdef;
 mod conditional;
 pub mod error;
 mod failure;
+mod format;
 mod header;
 mod lexer;
 mod literal;
@@ -18,6 +19,7 @@ mod token;
 mod type_name;
 
 pub use error::SyntaxError;
+pub use format::format;
 pub use header::{Header, parse_header};
 pub use parse::{parse, parse_given};
 

@@ -13,10 +13,12 @@ use thiserror::Error;
 use crate::kernel::KernelError;
 
 mod c;
+mod known;
 mod warning;
 mod words;
 
 pub use c::{CFact, macro_arguments};
+pub use known::KnownFact;
 pub use warning::Warning;
 pub use words::{argument_of, arity, format_of, map_key, map_value, variable};
 
@@ -77,6 +79,10 @@ pub enum Fact {
     #[error(transparent)]
     #[diagnostic(transparent)]
     C(CFact),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Known(KnownFact),
 
     // Names.
     /// A bare name that means nothing.

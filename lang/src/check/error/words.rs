@@ -2,7 +2,8 @@
 
 /// The words for what a use is of.
 pub fn variable(name: &str) -> String {
-    format!("`${name}`")
+    // Variables of macros and functions have a number behind their name.
+    format!("`${}`", name.split('\'').next().unwrap_or(name))
 }
 
 pub fn map_value(name: &str) -> String {
