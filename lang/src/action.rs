@@ -62,6 +62,12 @@ pub enum Action {
         format: Format,
         args: Record,
     },
+    /// `skboutput(file, …)`: appends a packet to a pcap file. Three fields: when it was seen in nanoseconds since boot,
+    /// how long it is, and its first bytes.
+    Packet {
+        path: String,
+        args: Record,
+    },
     /// `system(format, args…)`: lets a shell run this, and prints its output.
     System {
         format: Format,
@@ -82,6 +88,7 @@ impl Action {
             | Action::Join { args, .. }
             | Action::Message { args, .. }
             | Action::Cat { args, .. }
+            | Action::Packet { args, .. }
             | Action::System { args, .. } => Some(args),
             Action::Print { value } => Some(value),
             Action::PrintElement { element, .. } => Some(element),
@@ -106,6 +113,7 @@ impl Action {
             | Action::Join { .. }
             | Action::Message { .. }
             | Action::Cat { .. }
+            | Action::Packet { .. }
             | Action::System { .. }
             | Action::Time { .. } => false,
         }
@@ -173,6 +181,8 @@ pub enum Conversion {
     Char,
     /// `%s`: anything, as `print` writes it.
     Text,
+    /// `%gr`: flags of a memory allocation, by their names.
+    AllocationFlags,
     /// `%r`: bytes, printable ASCII kept.
     Bytes,
     /// `%rh`: hexadecimal bytes with blanks between them.

@@ -90,6 +90,17 @@ pub enum Value {
     StrNCmp,
     StrLen,
     StrStr,
+    Context,
+    UserMode,
+    CgroupId,
+    CgroupPath,
+    Pton,
+    PerCpuAddress,
+    SocketCookie,
+    KfuncExist,
+    KfuncAllowed,
+    SkbOutput,
+    Path,
     StrContains,
     StrConcat,
     StrCap,
@@ -143,13 +154,14 @@ pub enum Act {
     System,
     Signal,
     SignalThread,
+    WriteUser,
 }
 
 impl Act {
     /// Whether it changes the system, so that `--unsafe` must allow it.
     pub fn is_unsafe(self) -> bool {
         match self {
-            Act::System | Act::Signal | Act::SignalThread => true,
+            Act::System | Act::Signal | Act::SignalThread | Act::WriteUser => true,
             Act::Printf
             | Act::Print
             | Act::Clear
@@ -248,13 +260,13 @@ pub fn clock(name: &str) -> Option<Clock> {
     match name {
         "boot" => Some(Clock::Boot),
         "monotonic" => Some(Clock::Monotonic),
-        "tai" => Some(Clock::Tai),
+        "tai" | "sw_tai" => Some(Clock::Tai),
         _ => None,
     }
 }
 
 /// The names that `clock` knows, for diagnostics.
-pub const CLOCKS: &str = "boot, monotonic or tai";
+pub const CLOCKS: &str = "boot, monotonic, tai or sw_tai";
 
 impl Builtin {
     /// As documentation shows it: `str(pointer[, length])`.
@@ -305,18 +317,22 @@ pub static BUILTINS: &[Builtin] = &[
     // What the probe hands over.
     variable("args", "record", Means::Value(Value::Args), "The arguments of the probe, by name: `args.pid`."),
     variable("retval", "", Means::Value(Value::Retval), "What the traced function returned."),
+    variable("ctx", "pointer", Means::Value(Value::Context), "What the kernel hands to the program, as it lies there."),
+    variable("usermode", "uint8", Means::Value(Value::UserMode), "1 where the CPU was in user mode."),
     variable("probe", "probe", Means::Computed(Intrinsic::Probe, Plain::Probe), "The full name of the attach point that fired."),
     variable("probetype", "string", Means::Constant(Constant::ProbeType), "The type of the probe that fired."),
 
     // Who runs.
-    function("pid", "", (0, 1), "uint32", Means::Computed(Intrinsic::Pid, Plain::U32), "The process id (in C: tgid)."),
-    function("tid", "", (0, 1), "uint32", Means::Computed(Intrinsic::Tid, Plain::U32), "The thread id."),
+    function("pid", "[namespace]", (0, 1), "uint32", Means::Computed(Intrinsic::Pid, Plain::U32), "The process id (in C: tgid)."),
+    function("tid", "[namespace]", (0, 1), "uint32", Means::Computed(Intrinsic::Tid, Plain::U32), "The thread id."),
     variable("uid", "uint32", Means::Computed(Intrinsic::Uid, Plain::U32), "The user id."),
     variable("gid", "uint32", Means::Computed(Intrinsic::Gid, Plain::U32), "The group id."),
     variable("username", "username", Means::Value(Value::Username), "The name of the user."),
-    function("comm", "", (0, 1), "string[16]", Means::Computed(Intrinsic::Comm, Plain::TaskName), "The name of the running thread."),
+    function("comm", "[task]", (0, 1), "string[16]", Means::Computed(Intrinsic::Comm, Plain::TaskName), "The name of the running thread."),
     variable("curtask", "struct task_struct *", Means::Value(Value::CurrentTask), "The running task."),
     variable("cgroup", "uint64", Means::Computed(Intrinsic::Cgroup, Plain::U64), "The id of the task's cgroup."),
+    function("cgroupid", "\"path\"", (1, 1), "uint64", Means::Value(Value::CgroupId), "The id of the cgroup of a directory."),
+    function("cgroup_path", "id[, \"pattern\"]", (1, 2), "cgroup_path", Means::Value(Value::CgroupPath), "The path of a cgroup, in the hierarchies whose names match."),
     variable("cpu", "uint32", Means::Computed(Intrinsic::Cpu, Plain::U32), "The CPU that the program runs on."),
     variable("numaid", "uint32", Means::Computed(Intrinsic::Numaid, Plain::U32), "The NUMA node of that CPU."),
     variable("ncpus", "uint64", Means::Constant(Constant::CpuCount), "The number of CPUs."),
@@ -347,6 +363,7 @@ pub static BUILTINS: &[Builtin] = &[
     function("syscall_name", "number", (1, 1), "string", Means::Value(Value::SyscallName), "The name of a system call."),
     function("htons", "number", (1, 1), "uint16", Means::Value(Value::NetworkShort), "A 16-bit number in network order."),
     function("htonl", "number", (1, 1), "uint32", Means::Value(Value::NetworkLong), "A 32-bit number in network order."),
+    function("pton", "\"address\"", (1, 1), "bytes", Means::Value(Value::Pton), "The bytes of an IPv4 or IPv6 address."),
     function("bswap", "number", (1, 1), "number", Means::Value(Value::ByteSwap), "The number with its bytes in reverse order."),
     function("ntop", "[family, ]address", (1, 2), "inet", Means::Value(Value::Ntop), "An IPv4 or IPv6 address that prints as text."),
     function("macaddr", "address", (1, 1), "mac", Means::Value(Value::Mac), "A hardware address that prints as text."),
@@ -356,6 +373,10 @@ pub static BUILTINS: &[Builtin] = &[
     function("ustack", "[mode, ][frames]", (0, 2), "stack", Means::Value(Value::UserStack), "The user stack."),
     function("ksym", "address", (1, 1), "ksym", Means::Value(Value::KernelSymbol), "The kernel symbol at the address."),
     function("usym", "address", (1, 1), "usym", Means::Value(Value::UserSymbol), "The user symbol at the address."),
+    function("percpu_kaddr", "\"symbol\"[, cpu]", (1, 2), "uint64", Means::Value(Value::PerCpuAddress), "The address of a per-CPU variable; 0 where there is no such CPU."),
+    function("kfunc_exist", "\"name\"", (1, 1), "bool", Means::Value(Value::KfuncExist), "Whether the kernel has this kfunc."),
+    function("kfunc_allowed", "\"name\"", (1, 1), "bool", Means::Value(Value::KfuncAllowed), "Whether the probe may call this kfunc."),
+    function("path", "pointer[, size]", (1, 2), "string", Means::Value(Value::Path), "The path of a `struct path`."),
     function("kaddr", "\"symbol\"", (1, 1), "uint64", Means::Value(Value::KernelAddress), "The address of the kernel symbol."),
     function("uaddr", "\"symbol\"", (1, 1), "pointer", Means::Value(Value::UserAddress), "The address of a symbol of the program that the uprobe is in."),
 
@@ -388,6 +409,10 @@ pub static BUILTINS: &[Builtin] = &[
     function("debugf", "format, ...", (1, MANY), "", Means::Action(Act::Debugf), "Prints to the kernel's trace pipe."),
     function("cat", "format, ...", (1, MANY), "", Means::Action(Act::Cat), "Prints a file."),
 
+    // Networks.
+    function("socket_cookie", "socket", (1, 1), "uint64", Means::Value(Value::SocketCookie), "The number that the kernel gave the socket."),
+    function("skboutput", "\"file\", packet, length, offset", (4, 4), "uint32", Means::Value(Value::SkbOutput), "Appends a packet to a pcap file."),
+
     // What changes the system.
     function("system", "format, ...", (1, MANY), "", Means::Action(Act::System), "Lets a shell run a command, and prints its output."),
     function("signal", "signal", (1, 1), "", Means::Action(Act::Signal), "Sends a signal to the running process."),
@@ -417,23 +442,13 @@ pub static BUILTINS: &[Builtin] = &[
     library("ntohs", "number", (1, 1), "uint16", "A 16-bit number of the network in the CPU's order."),
     library("ntohl", "number", (1, 1), "uint32", "A 32-bit number of the network in the CPU's order."),
 
+    function("write_user", "to, from, length", (3, 3), "", Means::Action(Act::WriteUser), "Writes memory of the process."),
+
     // Planned.
-    later("ctx", "The program's raw context."),
     later("func", "The function that is probed."),
-    later("usermode", "Whether the CPU was in user mode."),
-    later("percpu_kaddr", "The address of a per-CPU variable."),
     later("dw_ustack", "The user stack, unwound by DWARF."),
-    later("pton", "An address from text."),
     later("reg", "A register."),
     later("override", "Replaces the return value of the probed function."),
-    later("write_user", "Writes user memory."),
-    later("cgroupid", "The id of a cgroup by its path."),
-    later("cgroup_path", "The path of a cgroup."),
-    later("path", "The path of a file."),
-    later("skboutput", "Writes a packet to a file."),
-    later("socket_cookie", "The cookie of a socket."),
-    later("kfunc_exist", "Whether the kernel has a kfunc."),
-    later("kfunc_allowed", "Whether the probe may call a kfunc."),
     later("unwatch", "Removes a watchpoint."),
 ];
 

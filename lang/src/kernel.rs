@@ -46,6 +46,29 @@ pub trait Kernel {
         &[]
     }
 
+    /// The id of the cgroup whose directory this is; `None` if there is no such cgroup.
+    fn cgroup_id(&self, path: &str) -> Option<u64> {
+        let _ = path;
+        None
+    }
+
+    /// The namespace of processes that this process lives in, by the device and the inode of its file; `None` for the
+    /// initial one.
+    fn pid_namespace(&self) -> Option<(u64, u64)> {
+        None
+    }
+
+    /// Whether programs of this kind may call the kfunc.
+    fn allows_kfunc(&self, name: &str, program: ProgramKind) -> bool {
+        let _ = (name, program);
+        false
+    }
+
+    /// Whether programs may write the memory of processes.
+    fn allows_write_user(&self) -> bool {
+        false
+    }
+
     fn cpu_count(&self) -> u32;
 
     fn features(&self) -> &Features;

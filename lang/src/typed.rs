@@ -395,6 +395,15 @@ pub enum Intrinsic {
     Concat,
     /// `(buffer, buffer) -> i64`: less than, equal to or greater than 0.
     CompareBytes,
+    /// `(device, inode) -> u32`: the process in the namespace of processes with this file.
+    PidInside,
+    TidInside,
+    /// `() -> pointer`: the program's context.
+    Context,
+    /// `() -> u8`: 1 where the CPU was in user mode.
+    UserMode,
+    /// `(address, buffer)`: writes the buffer to user memory.
+    WriteUser,
     /// `(number)`: sends a signal to the running process.
     Signal,
     /// `(number)`: sends a signal to the running thread.
@@ -407,6 +416,9 @@ pub enum Intrinsic {
 impl Intrinsic {
     /// Whether it changes anything.
     pub fn has_effect(self) -> bool {
-        matches!(self, Intrinsic::Signal | Intrinsic::SignalThread | Intrinsic::TracePrint)
+        matches!(
+            self,
+            Intrinsic::Signal | Intrinsic::SignalThread | Intrinsic::TracePrint | Intrinsic::WriteUser
+        )
     }
 }

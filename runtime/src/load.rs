@@ -137,7 +137,7 @@ fn create(def: &MapDef, cpus: usize) -> io::Result<Map> {
     Map::create(&MapSpec { flags, ..spec }, cpus)
 }
 
-fn kind(kind: ProgramKind) -> bpf_prog_type {
+pub fn kind(kind: ProgramKind) -> bpf_prog_type {
     match kind {
         ProgramKind::RawTracepoint => bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT,
         ProgramKind::Tracepoint => bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT,

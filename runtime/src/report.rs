@@ -188,6 +188,7 @@ impl SiteWarning {
             SiteKind::DivideByZero => "division or modulo by 0; the result was taken as 1",
             SiteKind::LoopCut => "the loop was cut: it reached the kernel's limit",
             SiteKind::SignalFailed => "the kernel did not send the signal",
+            SiteKind::WriteFailed => "the memory of the process could not be written",
         }
     }
 
@@ -203,6 +204,7 @@ impl SiteWarning {
             SiteKind::MapFull => Some("map_update_elem"),
             SiteKind::DeleteMissing => Some("map_delete_elem"),
             SiteKind::SignalFailed => Some("send_signal"),
+            SiteKind::WriteFailed => Some("probe_write_user"),
             SiteKind::DivideByZero | SiteKind::LoopCut => None,
         }
     }
@@ -230,6 +232,7 @@ impl Diagnostic for SiteWarning {
             SiteKind::DivideByZero => "rt::divide-by-zero",
             SiteKind::LoopCut => "rt::loop-cut",
             SiteKind::SignalFailed => "rt::signal-failed",
+            SiteKind::WriteFailed => "rt::write-failed",
         }))
     }
 
@@ -257,6 +260,7 @@ impl Diagnostic for SiteWarning {
             | SiteKind::DeleteMissing
             | SiteKind::DivideByZero
             | SiteKind::SignalFailed
+            | SiteKind::WriteFailed
             | SiteKind::LoopCut => None,
         }
     }

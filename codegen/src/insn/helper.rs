@@ -40,6 +40,7 @@ helpers! {
     PerfEventOutput = 25, "bpf_perf_event_output";
     GetStackid = 27, "bpf_get_stackid";
     GetCurrentTask = 35, "bpf_get_current_task";
+    ProbeWriteUser = 36, "bpf_probe_write_user";
     GetNumaNodeId = 42, "bpf_get_numa_node_id";
     ProbeReadStr = 45, "bpf_probe_read_str";
     GetStack = 67, "bpf_get_stack";

@@ -285,6 +285,11 @@ impl Lowering<'_, '_> {
             | Intrinsic::StrLen
             | Intrinsic::StackLen
             | Intrinsic::ProbeAddress
+            | Intrinsic::PidInside
+            | Intrinsic::TidInside
+            | Intrinsic::Context
+            | Intrinsic::UserMode
+            | Intrinsic::WriteUser
             | Intrinsic::Find
             | Intrinsic::CompareBytes
             | Intrinsic::Signal

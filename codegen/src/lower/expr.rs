@@ -624,6 +624,11 @@ impl Lowering<'_, '_> {
             }
             Intrinsic::Find => self.find_text(&args[0], &args[1]),
             Intrinsic::CompareBytes => self.compare_bytes(&args[0], &args[1]),
+            Intrinsic::PidInside => self.number_inside(args, true),
+            Intrinsic::TidInside => self.number_inside(args, false),
+            Intrinsic::Context => self.b.context(),
+            Intrinsic::UserMode => self.user_mode(),
+            Intrinsic::WriteUser => self.write_user(&args[0], &args[1], span),
             Intrinsic::Signal => self.signal(Helper::SendSignal, &args[0], span),
             Intrinsic::SignalThread => self.signal(Helper::SendSignalThread, &args[0], span),
             Intrinsic::TracePrint => self.trace_print(args),

@@ -30,6 +30,7 @@ mod expr;
 mod map;
 mod memory;
 mod operand;
+mod process;
 mod search;
 mod series;
 mod statement;

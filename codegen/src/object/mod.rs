@@ -248,4 +248,6 @@ pub enum SiteKind {
     LoopCut,
     /// A signal that the kernel did not send.
     SignalFailed,
+    /// User memory that could not be written.
+    WriteFailed,
 }

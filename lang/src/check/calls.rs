@@ -57,11 +57,11 @@ impl Checker<'_> {
         self.arity(row, args, span)?;
         match row.means {
             Means::Computed(intrinsic, plain) => {
-                if let Some(argument) = args.first()
-                    && !is_name(argument, "init")
-                {
-                    self.not_yet(format!("`{}` with an argument", row.name), argument.span);
-                    return None;
+                if matches!(intrinsic, Intrinsic::Pid | Intrinsic::Tid) {
+                    return self.process(intrinsic, args.first(), span);
+                }
+                if let Some(task) = args.first() {
+                    return self.comm_of(row, task, span);
                 }
                 if intrinsic == Intrinsic::Comm {
                     // Where the kernel has types, the name is read out of the task itself.
@@ -167,6 +167,19 @@ impl Checker<'_> {
             Value::Buf => self.buf(args, span),
             Value::StrNCmp => self.strncmp(args, span),
             Value::StrLen => self.strlen(row, args, span),
+            Value::Context => self.context(span),
+            Value::UserMode => self.user_mode(row, span),
+            Value::CgroupId => self.cgroup_id(row, &args[0], span),
+            Value::CgroupPath => self.cgroup_path(row, args, span),
+            Value::Pton => self.pton(row, &args[0], span),
+            Value::PerCpuAddress => self.percpu_address(row, args, span),
+            Value::SocketCookie => self.socket_cookie(row, &args[0], span),
+            Value::KfuncExist => self.kfunc_exists(row, &args[0], span),
+            Value::KfuncAllowed => self.kfunc_allowed(row, &args[0], span),
+            Value::SkbOutput => self.packet(row, args, span),
+            Value::Path => {
+                self.not_here(row, "the kernel allows it in a few functions, by fentry and fexit", span)
+            }
             Value::StrStr => self.strstr(row, args, span),
             Value::StrContains => self.strcontains(row, args, span),
             Value::StrConcat => self.str_concat(row, args, span),
@@ -619,8 +632,4 @@ impl Checker<'_> {
         };
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
-}
-
-fn is_name(expr: &ast::Expr, name: &str) -> bool {
-    matches!(&expr.kind, ast::ExprKind::Ident(found) if found == name)
 }

@@ -8,7 +8,7 @@ use rtscript_syntax::source::Span;
 
 use super::Checker;
 use super::comptime::element_of;
-use super::error::Fact;
+use super::error::{Fact, PlaceFact};
 use super::nearest::nearest;
 use super::numbers::{cast, constant, value_of};
 use crate::builtins::{self, Means, Value};
@@ -55,7 +55,7 @@ impl Checker<'_> {
         None
     }
 
-    fn member(&mut self, object: Expr, name: &ast::Ident, span: Span) -> Option<Expr> {
+    pub(super) fn member(&mut self, object: Expr, name: &ast::Ident, span: Span) -> Option<Expr> {
         let place = match &object.ty {
             Type::Pointer(to, _) if matches!(**to, Type::Struct(_)) => {
                 let at = object.span;
@@ -210,6 +210,10 @@ impl Checker<'_> {
                 && (count > 0 || value < 0)
             {
                 self.error(Fact::ArrayIndex { index: value, count, at: index.span });
+                return None;
+            }
+            if value_of(&index).is_none() && Self::in_context(&object) {
+                self.place_error(PlaceFact::Context { at: index.span });
                 return None;
             }
             let index = cast(index, &Type::I64);

@@ -63,9 +63,11 @@ impl Checker<'_> {
             let value = &values[spec.argument as usize];
             fine &= match spec.conversion {
                 Conversion::Text => true,
-                Conversion::Signed | Conversion::Unsigned | Conversion::Hex { .. } | Conversion::Octal => {
-                    self.suits(spec, value, "a number", true)
-                }
+                Conversion::Signed
+                | Conversion::Unsigned
+                | Conversion::Hex { .. }
+                | Conversion::Octal
+                | Conversion::AllocationFlags => self.suits(spec, value, "a number", true),
                 Conversion::Char => self.suits(spec, value, "a character", true),
                 Conversion::Pointer => self.suits(spec, value, "an address", true),
                 Conversion::Bytes | Conversion::HexBytes | Conversion::EscapedBytes => {
@@ -246,6 +248,7 @@ fn parse_spec(
         [b'p', ..] => (Conversion::Pointer, 1),
         [b'c', ..] => (Conversion::Char, 1),
         [b's', ..] => (Conversion::Text, 1),
+        [b'g', b'r', ..] => (Conversion::AllocationFlags, 2),
         [b'r', b'h', ..] => (Conversion::HexBytes, 2),
         [b'r', b'x', ..] => (Conversion::EscapedBytes, 2),
         [b'r', ..] => (Conversion::Bytes, 1),
@@ -274,6 +277,7 @@ pub(super) fn spec_text(spec: &Spec) -> String {
         Conversion::Pointer => "p",
         Conversion::Char => "c",
         Conversion::Text => "s",
+        Conversion::AllocationFlags => "gr",
         Conversion::Bytes => "r",
         Conversion::HexBytes => "rh",
         Conversion::EscapedBytes => "rx",

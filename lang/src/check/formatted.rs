@@ -181,6 +181,7 @@ fn trace_conversion(spec: &Spec, value: &Expr) -> Option<&'static str> {
             Conversion::Hex { upper: true }
             | Conversion::Octal
             | Conversion::Char
+            | Conversion::AllocationFlags
             | Conversion::Bytes
             | Conversion::HexBytes
             | Conversion::EscapedBytes,

@@ -9,7 +9,7 @@ use super::error::{self, Fact};
 use super::nearest::nearest;
 use crate::aggregate::Aggregate;
 use crate::typed::{self, Element, Expr, ExprKind, MapId, MapKind};
-use crate::types::{Int, Type};
+use crate::types::{Int, Space, Type};
 
 /// The kinds of maps that `let @m = kind(entries)` knows.
 const KINDS: &[(&str, MapKind)] = &[
@@ -93,7 +93,9 @@ impl Checker<'_> {
             self.flow(entity, None, at);
             return None;
         };
-        if !is_storable(&value.ty) {
+        // The kernel knows a context only where it does not leave the program.
+        let is_context = matches!(value.ty, Type::Pointer(_, Space::Context)) && role == "a variable";
+        if !is_context && !is_storable(&value.ty) {
             let ty = self.type_name(&value.ty);
             self.error(Fact::NotStorable { ty, role, at: value.span });
             return None;
@@ -234,7 +236,7 @@ impl Checker<'_> {
 /// Whether a map can hold it, as a key or as a value.
 fn is_storable(ty: &Type) -> bool {
     match ty {
-        Type::Void | Type::Aggregate(_) => false,
+        Type::Void | Type::Aggregate(_) | Type::Pointer(_, Space::Context) => false,
         Type::Tuple(types) => types.iter().all(is_storable),
         Type::Record(fields) => fields.iter().all(|(_, ty)| is_storable(ty)),
         Type::Bool

@@ -39,6 +39,7 @@ mod shape;
 mod solve;
 mod statements;
 mod strings;
+mod system;
 mod text;
 mod types;
 mod uses;

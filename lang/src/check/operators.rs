@@ -7,10 +7,10 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::{Fact, Warning};
+use super::error::{Fact, PlaceFact, Warning};
 use super::numbers::{cast, constant, literal, signed_literal, value_of};
 use crate::typed::{BinaryOp, CompareOp, Expr, ExprKind, UnaryOp};
-use crate::types::{Int, Type};
+use crate::types::{Int, Space, Type};
 
 impl Checker<'_> {
     pub(super) fn binary(&mut self, op: ast::BinaryOp, left: Expr, right: Expr, span: Span) -> Option<Expr> {
@@ -267,6 +267,10 @@ impl Checker<'_> {
         let size = self.pointee_size(&pointer)?;
         let count = self.number(count, "an offset")?;
         let count = cast(count, &Type::I64);
+        if matches!(pointer.ty, Type::Pointer(_, Space::Context)) && value_of(&count).is_none() {
+            self.place_error(PlaceFact::Context { at: count.span });
+            return None;
+        }
         let bytes = match count.kind {
             ExprKind::Int(value) => {
                 constant((value as i64).wrapping_mul(i64::from(size)) as u64, Type::I64, count.span)

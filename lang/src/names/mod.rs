@@ -3,7 +3,10 @@
 //! A value is the number as long as the script runs, which costs nothing; its text is looked up where it is printed, and
 //! where the script compares it with text.
 
+mod allocation;
 mod syscalls;
+
+pub use allocation::allocation_flags;
 
 use crate::types::Label;
 

@@ -9,9 +9,10 @@ use aya_obj::generated::bpf_prog_type;
 use rtscript_codegen::insn::{AluOp, Helper, Insn, Narrow, Operand, Reg, Width};
 use rtscript_lang::btf::Kind;
 use rtscript_lang::kernel::{Features, Kernel};
+use rtscript_lang::provider::ProgramKind;
 
 use super::version;
-use crate::bpf::{Program, ProgramSpec};
+use crate::bpf::{Program, ProgramSpec, Rejection};
 
 const MAY_GOTO: Insn = Insn::MayGoto { offset: 0 };
 /// One instruction of ISA v4, which came as a whole.
@@ -40,6 +41,25 @@ pub fn find(kernel: &dyn Kernel) -> Features {
     }
 }
 
+/// Whether the verifier takes a call of the kfunc in programs of this kind, whatever it says of the arguments.
+pub fn allows_kfunc(kernel: &dyn Kernel, name: &str, program: ProgramKind) -> bool {
+    let Some(id) = kernel.btf().ok().and_then(|btf| btf.find(name, Kind::Func)) else { return false };
+    is_known(crate::load::kind(program), Insn::CallKfunc { btf_id: id.0 as i32, module: 0 })
+}
+
+/// Whether programs may call `bpf_probe_write_user`: lockdown forbids it.
+pub fn allows_write_user() -> bool {
+    let call = Insn::CallHelper { number: Helper::ProbeWriteUser.number() };
+    is_known(bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, call)
+}
+
+/// Whether a call gets as far as its arguments.
+fn is_known(kind: bpf_prog_type, call: Insn) -> bool {
+    let Err(rejection) = load_as(kind, &[call]) else { return true };
+    let refusals = ["is not allowed", "cannot use helper", "cannot call", "unknown func"];
+    !rejection.log.is_empty() && !refusals.iter().any(|refusal| rejection.log.contains(refusal))
+}
+
 fn mov(dst: Reg, value: i32) -> Insn {
     Insn::Alu { width: Width::W64, op: AluOp::Mov, dst, src: Operand::Imm(value) }
 }
@@ -50,6 +70,10 @@ fn loads(insns: &[Insn]) -> bool {
 }
 
 fn loads_as(kind: bpf_prog_type, insns: &[Insn]) -> bool {
+    load_as(kind, insns).is_ok()
+}
+
+fn load_as(kind: bpf_prog_type, insns: &[Insn]) -> Result<Program, Rejection> {
     let mut bytes = Vec::new();
     mov(Reg::R0, 0).encode(&mut bytes);
     for insn in insns {
@@ -59,7 +83,7 @@ fn loads_as(kind: bpf_prog_type, insns: &[Insn]) -> bool {
     Insn::Exit.encode(&mut bytes);
     let insns: Vec<u64> =
         bytes.chunks_exact(8).filter_map(|slot| Some(u64::from_le_bytes(*slot.first_chunk()?))).collect();
-    Program::load(&ProgramSpec::new(kind, "feature", &insns)).is_ok()
+    Program::load(&ProgramSpec::new(kind, "feature", &insns))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 mod features;
 mod functions;
 mod info;
+mod places;
 mod privileges;
 mod symbols;
 mod tracefs;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 
 use rtscript_lang::btf::Btf;
 use rtscript_lang::kernel::{Features, Kernel, KernelError, TracepointFormat};
+use rtscript_lang::provider::ProgramKind;
 
 use tracefs::Tracefs;
 use types::Types;
@@ -114,6 +116,22 @@ impl Kernel for RunningKernel {
 
     fn process(&self) -> Option<u32> {
         self.sources.process
+    }
+
+    fn cgroup_id(&self, path: &str) -> Option<u64> {
+        places::cgroup_id(path)
+    }
+
+    fn pid_namespace(&self) -> Option<(u64, u64)> {
+        places::pid_namespace()
+    }
+
+    fn allows_kfunc(&self, name: &str, program: ProgramKind) -> bool {
+        features::allows_kfunc(self, name, program)
+    }
+
+    fn allows_write_user(&self) -> bool {
+        features::allows_write_user()
     }
 
     fn cpu_count(&self) -> u32 {

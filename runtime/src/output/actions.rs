@@ -12,6 +12,7 @@ use rtscript_lang::typed::MapId;
 
 use super::event::Event;
 use super::maps::{Limits, Listing};
+use super::packets::Packets;
 use super::printf::printf;
 use super::value::Values;
 use super::writer::Writer;
@@ -71,6 +72,8 @@ pub struct Printer<'a> {
     /// Warnings of the script are printed.
     pub(super) warnings: bool,
     pub(super) writer: Writer,
+    /// Files of `skboutput`.
+    pub(super) packets: Packets,
     /// Text that becomes a JSON string. Kept, so that no event allocates.
     text: Vec<u8>,
 }
@@ -93,6 +96,7 @@ impl<'a> Printer<'a> {
             quiet,
             color: false,
             warnings: true,
+            packets: Packets::default(),
             writer,
             text: Vec::new(),
         }
@@ -150,6 +154,7 @@ impl<'a> Printer<'a> {
                 let path = self.formatted(format, args, event);
                 self.cat(&path)
             }
+            Action::Packet { path, args } => self.packet(path, args, event),
             Action::System { format, args } => {
                 let command = self.formatted(format, args, event);
                 self.system(&command)

@@ -18,6 +18,7 @@ use super::actions::{Format, Printer, place_json};
 use super::event::Event;
 use super::json;
 use super::printf::printf;
+use super::value::word;
 use crate::report::say;
 
 impl Printer<'_> {
@@ -81,6 +82,18 @@ impl Printer<'_> {
                 false
             }
         }
+    }
+
+    /// `skboutput`: nothing is printed.
+    pub(super) fn packet(&mut self, path: &str, args: &Record, event: Event<'_>) -> bool {
+        let number = |index| word(event.field(args, index));
+        let time = self.values.time_of_day(number(0));
+        let Some(field) = args.fields.get(2) else { return false };
+        let bytes = self.values.raw(&field.ty, event.field(args, 2));
+        if let Err(error) = self.packets.write(path, time, number(1) as u32, bytes) {
+            say(format_args!("rtscript: packets cannot be written to {path}: {error}"));
+        }
+        false
     }
 
     /// `system`: runs a shell command to its end. What it prints is printed at once; in JSON it is one record.

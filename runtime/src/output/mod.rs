@@ -17,6 +17,7 @@ mod histogram;
 mod json;
 mod maps;
 mod number;
+mod packets;
 mod printf;
 mod series;
 mod symbols;

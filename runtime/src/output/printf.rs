@@ -6,6 +6,7 @@
 //! own width, but at least 32 bits; `%s` prints values of any type; `%05s` pads with blanks.
 
 use rtscript_lang::action::{Amount, Conversion, Format, Piece, Spec};
+use rtscript_lang::names;
 use rtscript_lang::record::Record;
 
 use super::event::Event;
@@ -73,6 +74,9 @@ impl Item<'_> {
                 self.digits(b"0x", Digits::hex(number.bits, false), false, out);
             }
             (Conversion::Char, Some(number)) => self.padded(out, |out| out.push(number.bits as u8)),
+            (Conversion::AllocationFlags, Some(number)) => {
+                self.padded(out, |out| names::allocation_flags(number.bits, out));
+            }
             (Conversion::Text, _) => self.padded(out, |out| {
                 let start = out.len();
                 self.values.text(&field.ty, bytes, out);
@@ -102,6 +106,7 @@ impl Item<'_> {
                     | Conversion::Octal
                     | Conversion::Pointer
                     | Conversion::Char
+                    | Conversion::AllocationFlags
                     | Conversion::Text => escaped(raw, false, out),
                 });
             }
@@ -112,6 +117,7 @@ impl Item<'_> {
                 | Conversion::Hex { .. }
                 | Conversion::Octal
                 | Conversion::Pointer
+                | Conversion::AllocationFlags
                 | Conversion::Char,
                 None,
             ) => self.padded(out, |out| self.values.text(&field.ty, bytes, out)),

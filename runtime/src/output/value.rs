@@ -6,7 +6,7 @@
 use rtscript_lang::config::Config;
 use rtscript_lang::names;
 use rtscript_lang::record::Record;
-use rtscript_lang::types::{EnumId, Int, Space, Stack, StackMode, StructId, Structs, Type};
+use rtscript_lang::types::{Clock, EnumId, Int, Space, Stack, StackMode, StructId, Structs, Type};
 
 use super::cgroups::Cgroups;
 use super::symbols::KernelSymbols;
@@ -75,6 +75,11 @@ impl<'a> Values<'a> {
 
     pub fn clocks(&self) -> &Clocks {
         &self.clocks
+    }
+
+    /// The time of day of a stamp in nanoseconds since boot: seconds since 1970, and nanoseconds.
+    pub fn time_of_day(&self, stamp: u64) -> (i64, u32) {
+        self.clocks.time_of_day(stamp, Clock::Boot)
     }
 
     /// Appends a value as `print` writes it.

@@ -355,6 +355,7 @@ impl<'a> Session<'a> {
                 | SiteKind::DeleteMissing
                 | SiteKind::DivideByZero
                 | SiteKind::SignalFailed
+                | SiteKind::WriteFailed
                 | SiteKind::LoopCut => {}
             }
         }

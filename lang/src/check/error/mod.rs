@@ -14,11 +14,13 @@ use crate::kernel::KernelError;
 
 mod c;
 mod known;
+mod place;
 mod warning;
 mod words;
 
 pub use c::{CFact, macro_arguments};
 pub use known::KnownFact;
+pub use place::PlaceFact;
 pub use warning::Warning;
 pub use words::{argument_of, arity, format_of, map_key, map_value, variable};
 
@@ -83,6 +85,10 @@ pub enum Fact {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Known(KnownFact),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Place(PlaceFact),
 
     // Names.
     /// A bare name that means nothing.
