@@ -449,12 +449,6 @@ pub enum Fact {
         #[label("not found")]
         at: Span,
     },
-    #[error("there is no command whose process id it could be")]
-    #[diagnostic(code("rt::no-child"), help("start one with `-c`"))]
-    NoChild {
-        #[label("needs `-c`")]
-        at: Span,
-    },
 
     // Formats.
     #[error("the format wants {}, and got {found}", words::arguments(*expected))]

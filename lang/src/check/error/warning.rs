@@ -50,6 +50,13 @@ pub enum Warning {
         #[label("no match")]
         at: Span,
     },
+    /// `cpid` where `-c` started nothing.
+    #[error("there is no command, so `cpid` is 0")]
+    #[diagnostic(code("rt::no-child"), severity(warning), help("`-c` starts one, and `has_cpid` tells"))]
+    NoChild {
+        #[label("0")]
+        at: Span,
+    },
     #[error("the value of this expression is not used")]
     #[diagnostic(code("rt::unused"), severity(warning), help("`_ = …` says that this is meant"))]
     Unused {
