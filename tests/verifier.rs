@@ -17,7 +17,7 @@ use rtscript_codegen::target::{ReadForm, Target};
 use rtscript_lang::check::Options;
 use rtscript_lang::kernel::Kernel;
 use rtscript_runtime::kernel::{RunningKernel, Sources};
-use rtscript_runtime::load::load;
+use rtscript_runtime::load::{LoadError, load};
 use strata::case::Case;
 use strata::{Outcome, Test};
 
@@ -77,6 +77,8 @@ enum Refused {
     /// Everything that `check` said.
     Checked(String),
     TooLarge,
+    /// The kernel does not let such programs be loaded, whatever they do.
+    Forbidden(String),
     Kernel(String),
 }
 
@@ -97,6 +99,9 @@ fn load_all(name: &str, text: &str, options: &Options, kernel: &RunningKernel) -
     for (form, target) in targets(kernel) {
         let object = front.object(target).map_err(|_| Refused::TooLarge)?;
         let loaded = load(&object, kernel, false).map_err(|error| {
+            if matches!(error, LoadError::Forbidden { .. }) {
+                return Refused::Forbidden(error.to_string());
+            }
             let log = error.log().map(tail).unwrap_or_default();
             Refused::Kernel(format!("{form}: {}{log}", compiler::render(vec![error], &front.sources)))
         })?;
@@ -133,6 +138,7 @@ fn judge(name: &str, text: &str, options: &Options) -> Outcome {
                 None => Outcome::Failed(errors),
             }
         }
+        Err(Refused::Forbidden(why)) => Outcome::Skipped(why),
         Err(Refused::TooLarge) => Outcome::Failed("it is too large".to_owned()),
         Err(Refused::Kernel(error)) => Outcome::Failed(error),
     }
@@ -146,6 +152,7 @@ fn random(seed: u64) -> Outcome {
     match refused(&script) {
         None => Outcome::Passed,
         Some(Refused::Checked(errors)) => Outcome::Failed(format!("check refuses it: {errors}\n{script}")),
+        Some(Refused::Forbidden(why)) => Outcome::Skipped(why),
         Some(Refused::TooLarge) => Outcome::Failed(format!("it is too large\n{script}")),
         Some(Refused::Kernel(error)) if std::env::var_os("REDUCE").is_none() => {
             Outcome::Failed(format!("{error}\n{script}"))
