@@ -91,6 +91,7 @@ pub enum Value {
     StrLen,
     StrStr,
     Context,
+    Function,
     UserMode,
     CgroupId,
     CgroupPath,
@@ -317,6 +318,7 @@ pub static BUILTINS: &[Builtin] = &[
     // What the probe hands over.
     variable("args", "record", Means::Value(Value::Args), "The arguments of the probe, by name: `args.pid`."),
     variable("retval", "", Means::Value(Value::Retval), "What the traced function returned."),
+    variable("func", "ksym or usym", Means::Value(Value::Function), "The function that is probed."),
     variable("ctx", "pointer", Means::Value(Value::Context), "What the kernel hands to the program, as it lies there."),
     variable("usermode", "uint8", Means::Value(Value::UserMode), "1 where the CPU was in user mode."),
     variable("probe", "probe", Means::Computed(Intrinsic::Probe, Plain::Probe), "The full name of the attach point that fired."),
@@ -445,7 +447,6 @@ pub static BUILTINS: &[Builtin] = &[
     function("write_user", "to, from, length", (3, 3), "", Means::Action(Act::WriteUser), "Writes memory of the process."),
 
     // Planned.
-    later("func", "The function that is probed."),
     later("dw_ustack", "The user stack, unwound by DWARF."),
     later("reg", "A register."),
     later("override", "Replaces the return value of the probed function."),

@@ -168,6 +168,7 @@ impl Checker<'_> {
             Value::StrNCmp => self.strncmp(args, span),
             Value::StrLen => self.strlen(row, args, span),
             Value::Context => self.context(span),
+            Value::Function => self.probed_function(row, span),
             Value::UserMode => self.user_mode(row, span),
             Value::CgroupId => self.cgroup_id(row, &args[0], span),
             Value::CgroupPath => self.cgroup_path(row, args, span),

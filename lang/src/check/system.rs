@@ -89,6 +89,24 @@ impl Checker<'_> {
         Some(Expr { kind: ExprKind::Call(Intrinsic::Context, Vec::new()), ty, span })
     }
 
+    /// `func`: the function that is probed, also where it returns.
+    pub(super) fn probed_function(&mut self, row: &'static Builtin, span: Span) -> Option<Expr> {
+        let kind = ExprKind::Call(Intrinsic::ProbeAddress, Vec::new());
+        let address = Expr { kind, ty: Type::U64, span };
+        match self.instances[self.walk.instance?].context.program {
+            ProgramKind::Kprobe | ProgramKind::Kretprobe | ProgramKind::Fentry | ProgramKind::Fexit => {
+                Some(cast(address, &Type::KernelSymbol))
+            }
+            ProgramKind::Uprobe => {
+                let kind = ExprKind::Call(Intrinsic::UserSymbol, vec![address]);
+                Some(Expr { kind, ty: Type::UserSymbol, span })
+            }
+            ProgramKind::RawTracepoint | ProgramKind::Tracepoint | ProgramKind::PerfEvent => {
+                self.not_here(row, "only probes of functions have one", span)
+            }
+        }
+    }
+
     /// Whether a place is a part of the context.
     pub(super) fn in_context(expr: &Expr) -> bool {
         match &expr.kind {
