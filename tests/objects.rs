@@ -68,6 +68,7 @@ fn load_all(elf: &[u8]) -> Result<Ebpf, String> {
             Program::RawTracePoint(program) => program.load(),
             Program::TracePoint(program) => program.load(),
             Program::PerfEvent(program) => program.load(),
+            Program::UProbe(program) => program.load(),
             _ => return Err(format!("{name} has a type that no script asked for")),
         };
         result.map_err(|error| format!("{name}: {error:?}"))?;
