@@ -1,17 +1,15 @@
 //! Expressions: scalars as values, everything else as bytes.
 
-use rtscript_lang::provider::{Place, ProgramKind};
 use rtscript_lang::record::Record;
 use rtscript_lang::syntax::source::Span;
-use rtscript_lang::typed::{BinaryOp, CompareOp, Expr, ExprKind, Intrinsic, StepPlace, UnaryOp};
-use rtscript_lang::types::{Clock, Space, Type};
+use rtscript_lang::typed::{BinaryOp, CompareOp, Expr, ExprKind, StepPlace, UnaryOp};
+use rtscript_lang::types::{Space, Type};
 
 use super::memory::{Address, Memory, size_of};
 use super::{Lowering, Storage};
-use crate::insn::{AluOp, Cond, Helper, Size, SwapBits};
-use crate::ir::{Block, Op, Operand, Value};
+use crate::insn::{AluOp, Cond};
+use crate::ir::{Block, Operand, Value};
 use crate::object::SiteKind;
-use crate::target::ReadForm;
 
 impl Lowering<'_, '_> {
     /// The value of a scalar expression, extended to 64 bits by its type.
@@ -141,7 +139,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Brings a 64-bit result into the width of its type.
-    fn cut(&mut self, value: Value, ty: &Type) -> Value {
+    pub(super) fn cut(&mut self, value: Value, ty: &Type) -> Value {
         let int = self.int_of(ty);
         self.b.extend(value, size_of(u32::from(int.size)), int.signed)
     }
@@ -418,7 +416,7 @@ impl Lowering<'_, '_> {
         }
     }
 
-    fn in_slot(&mut self, expr: &Expr) -> Address {
+    pub(super) fn in_slot(&mut self, expr: &Expr) -> Address {
         let to = self.temporary(&expr.ty);
         self.write(expr, &to, true);
         to
@@ -463,225 +461,6 @@ impl Lowering<'_, '_> {
         self.b.jump(done, &[]);
         self.b.switch_sealed(done);
         value
-    }
-
-    // The context.
-
-    pub(super) fn context_scalar(&mut self, place: Place, ty: &Type, span: Span) -> Value {
-        let context = self.b.context();
-        match place {
-            Place::Word(offset) => {
-                let word = self.b.load(Size::D, false, context, offset as i32);
-                self.cut(word, ty)
-            }
-            Place::Bytes(_) | Place::DataLoc(_) | Place::RelLoc(_) => {
-                let at = self.context_address(place);
-                self.read(&at, ty, span)
-            }
-            Place::Indirect { word, offset } => {
-                let base = self.b.load(Size::D, false, context, word as i32);
-                self.trust(base);
-                let at =
-                    Address { memory: Memory::Kernel, base, offset: offset as i32, field: None, align: 8 };
-                let value = self.read_int(&at, Size::D, false, span);
-                self.cut(value, ty)
-            }
-            Place::Operand(operand) => {
-                let value = self.operand(&operand, span);
-                self.cut(value, ty)
-            }
-            Place::BySite(operands) => {
-                let value = self.operand_by_site(operands, span);
-                self.cut(value, ty)
-            }
-            // Not accepted by the checker.
-            Place::Unreadable => self.b.iconst(0),
-        }
-    }
-
-    fn context_place(&mut self, place: Place, expr: &Expr) -> Address {
-        match place {
-            Place::Bytes(_) | Place::DataLoc(_) | Place::RelLoc(_) => self.context_address(place),
-            Place::Word(_)
-            | Place::Indirect { .. }
-            | Place::Operand(_)
-            | Place::BySite(_)
-            | Place::Unreadable => self.in_slot(expr),
-        }
-    }
-
-    fn context_address(&mut self, place: Place) -> Address {
-        let context = self.b.context();
-        match place {
-            Place::DataLoc(offset) | Place::RelLoc(offset) => {
-                let word = self.b.load(Size::W, false, context, offset as i32);
-                let distance = self.b.binary(AluOp::And, word, Operand::Imm(0xffff));
-                let from = match place {
-                    Place::RelLoc(offset) => offset as i32 + 4,
-                    Place::DataLoc(_)
-                    | Place::Bytes(_)
-                    | Place::Word(_)
-                    | Place::Indirect { .. }
-                    | Place::Operand(_)
-                    | Place::BySite(_)
-                    | Place::Unreadable => 0,
-                };
-                let base = self.b.add(context, Operand::Value(distance));
-                let base = self.b.add(base, Operand::Imm(from));
-                self.trust(base);
-                self.known.in_context.insert(base);
-                Address { memory: Memory::Kernel, base, offset: 0, field: None, align: 8 }
-            }
-            Place::Bytes(offset) | Place::Word(offset) => Address {
-                memory: Memory::Context,
-                base: context,
-                offset: offset as i32,
-                field: None,
-                align: 8,
-            },
-            Place::Indirect { .. } | Place::Operand(_) | Place::BySite(_) | Place::Unreadable => {
-                Address { memory: Memory::Context, base: context, offset: 0, field: None, align: 8 }
-            }
-        }
-    }
-
-    // Intrinsics whose result is a scalar.
-
-    fn intrinsic(&mut self, intrinsic: Intrinsic, args: &[Expr], ty: &Type, span: Span) -> Value {
-        match intrinsic {
-            Intrinsic::Pid => {
-                let both = self.pid_tgid();
-                self.b.binary(AluOp::Rsh, both, Operand::Imm(32))
-            }
-            Intrinsic::Tid => {
-                let both = self.pid_tgid();
-                self.b.extend(both, Size::W, false)
-            }
-            Intrinsic::Uid => {
-                let both = self.uid_gid();
-                self.b.extend(both, Size::W, false)
-            }
-            Intrinsic::Gid => {
-                let both = self.uid_gid();
-                self.b.binary(AluOp::Rsh, both, Operand::Imm(32))
-            }
-            Intrinsic::Cpu => self.b.call(Helper::GetSmpProcessorId, &[]),
-            Intrinsic::Nsecs(clock) => self.b.call(
-                match clock {
-                    Clock::Boot => Helper::KtimeGetBootNs,
-                    Clock::Monotonic => Helper::KtimeGetNs,
-                    Clock::Tai => Helper::KtimeGetTaiNs,
-                },
-                &[],
-            ),
-            Intrinsic::Elapsed => {
-                let now = self.b.call(Helper::KtimeGetBootNs, &[]);
-                let start = self.b.value(Op::GlobalAddr(rtscript_lang::record::globals::START));
-                let start = self.b.load(Size::D, false, start, 0);
-                self.b.binary(AluOp::Sub, now, Operand::Value(start))
-            }
-            Intrinsic::Curtask => self.current_task(),
-            Intrinsic::Rand => {
-                let random = self.b.call(Helper::GetPrandomU32, &[]);
-                self.b.extend(random, Size::W, false)
-            }
-            Intrinsic::Probe => match &self.probe.targets[..] {
-                [target] => {
-                    let index = self.program.probe_names.iter().position(|name| *name == target.name);
-                    self.b.iconst(index.unwrap_or(0) as i64)
-                }
-                _ if let Some(dispatch) = &self.probe.dispatch => {
-                    let entry = self.table_entry(dispatch);
-                    self.b.add(entry, Operand::Imm(-1))
-                }
-                _ => {
-                    let context = self.b.context();
-                    let cookie = self.b.call(Helper::GetAttachCookie, &[Operand::Value(context)]);
-                    // The upper half may tell the site.
-                    let has_sites = self.probe.context.program == ProgramKind::Uprobe;
-                    if has_sites { self.b.extend(cookie, Size::W, false) } else { cookie }
-                }
-            },
-            Intrinsic::Cgroup => self.b.call(Helper::GetCurrentCgroupId, &[]),
-            Intrinsic::Jiffies => self.b.call(Helper::Jiffies64, &[]),
-            Intrinsic::Numaid => self.b.call(Helper::GetNumaNodeId, &[]),
-            Intrinsic::ByteSwap => {
-                let value = self.scalar(&args[0]);
-                let bits = match self.int_of(ty).size {
-                    2 => SwapBits::B16,
-                    4 => SwapBits::B32,
-                    8 => SwapBits::B64,
-                    _ => return value,
-                };
-                let swapped = self.b.value(Op::ByteSwap(bits, value));
-                self.cut(swapped, ty)
-            }
-            Intrinsic::StrLen => self.text_length(&args[0]),
-            Intrinsic::StackLen => self.stack_length(&args[0], span),
-            Intrinsic::ProbeAddress => {
-                let context = self.b.context();
-                self.b.call(Helper::GetFuncIp, &[Operand::Value(context)])
-            }
-            Intrinsic::Find => self.find_text(&args[0], &args[1]),
-            Intrinsic::CompareBytes => self.compare_bytes(&args[0], &args[1]),
-            Intrinsic::PidInside => self.number_inside(args, true),
-            Intrinsic::TidInside => self.number_inside(args, false),
-            Intrinsic::Context => self.b.context(),
-            Intrinsic::UserMode => self.user_mode(),
-            Intrinsic::WriteUser => self.write_user(&args[0], &args[1], span),
-            Intrinsic::Signal => self.signal(Helper::SendSignal, &args[0], span),
-            Intrinsic::SignalThread => self.signal(Helper::SendSignalThread, &args[0], span),
-            Intrinsic::TracePrint => self.trace_print(args),
-            // No scalars.
-            Intrinsic::Comm
-            | Intrinsic::Str
-            | Intrinsic::Concat
-            | Intrinsic::Buf
-            | Intrinsic::Stack
-            | Intrinsic::Ntop
-            | Intrinsic::NtopFamily
-            | Intrinsic::UserSymbol
-            | Intrinsic::Mac => self.b.iconst(0),
-        }
-    }
-
-    pub(super) fn pid_tgid(&mut self) -> Value {
-        if let Some(known) = self.known.pid_tgid {
-            return known;
-        }
-        let value = self.b.call(Helper::GetCurrentPidTgid, &[]);
-        self.known.pid_tgid = Some(value);
-        value
-    }
-
-    fn uid_gid(&mut self) -> Value {
-        if let Some(known) = self.known.uid_gid {
-            return known;
-        }
-        let value = self.b.call(Helper::GetCurrentUidGid, &[]);
-        self.known.uid_gid = Some(value);
-        value
-    }
-
-    pub(super) fn current_task(&mut self) -> Value {
-        if let Some(known) = self.known.current_task {
-            return known;
-        }
-        let task = self.b.call(Helper::GetCurrentTask, &[]);
-        self.trust(task);
-        self.known.current_task = Some(task);
-        task
-    }
-
-    /// Where the current task's name lies, if it can be read directly.
-    pub(super) fn comm_place(&mut self) -> Option<Address> {
-        if self.shared.target.read == ReadForm::Probe {
-            return None;
-        }
-        let (root, index, offset) = self.task_member("comm")?;
-        let path = rtscript_lang::typed::FieldPath { steps: vec![(root, index)], offset, bits: None };
-        let base = self.current_task();
-        Some(self.member(&Address { memory: Memory::Kernel, base, offset: 0, field: None, align: 8 }, &path))
     }
 }
 

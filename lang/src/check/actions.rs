@@ -4,7 +4,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::Fact;
+use super::error::{Fact, MapFact};
 use super::numbers::cast;
 use crate::action::{Action, Level};
 use crate::builtins::{Act, Builtin};
@@ -89,7 +89,11 @@ impl Checker<'_> {
         let (first, limits) = args.split_first()?;
         let ast::ExprKind::Map { name, key } = &first.kind else {
             if let Some(extra) = limits.first() {
-                self.error(Fact::NotAMap { function: row.name, signature: row.signature(), at: extra.span });
+                self.error(MapFact::NotAMap {
+                    function: row.name,
+                    signature: row.signature(),
+                    at: extra.span,
+                });
                 return None;
             }
             let value = self.expr(first)?;
@@ -112,7 +116,7 @@ impl Checker<'_> {
             return Some(StmtKind::Emit(self.action(Action::PrintMap { map, top, div }), Vec::new()));
         }
         if let Some(extra) = limits.first() {
-            self.error(Fact::NotAMap { function: row.name, signature: row.signature(), at: extra.span });
+            self.error(MapFact::NotAMap { function: row.name, signature: row.signature(), at: extra.span });
             return None;
         }
         let element = self.element(name, key.as_deref(), first.span);

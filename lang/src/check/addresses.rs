@@ -7,7 +7,7 @@ use rtscript_syntax::ast::{self, ExprKind as Ast};
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::{CFact, Fact};
+use super::error::CFact;
 use super::fields::space_of;
 use crate::typed::{Expr, ExprKind};
 use crate::types::{Space, Type};
@@ -31,7 +31,7 @@ impl Checker<'_> {
                 Err(place) => {
                     let is_bits = matches!(&place.kind, ExprKind::Field(_, path) if path.bits.is_some());
                     let help = is_bits.then_some("a bit-field is a part of a byte");
-                    self.error(Fact::C(CFact::NoAddress { at: place.span, help }));
+                    self.error(CFact::NoAddress { at: place.span, help });
                     None
                 }
             },

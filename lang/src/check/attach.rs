@@ -6,7 +6,7 @@
 
 use rtscript_syntax::ast;
 
-use super::error::{Expanded, Fact, Warning};
+use super::error::{AttachFact, Expanded, Fact, Warning};
 use super::nearest::nearest;
 use super::solve::Local;
 use super::uses::Uses;
@@ -42,7 +42,7 @@ impl<'a> Checker<'a> {
             for point in &probe.attach_points {
                 count += self.attach_point(probe, point, uses, providers);
                 if count > self.config.max_probes as usize {
-                    self.error(Fact::TooManyProbes {
+                    self.error(AttachFact::TooManyProbes {
                         found: count,
                         limit: self.config.max_probes,
                         at: point.span,
@@ -70,7 +70,7 @@ impl<'a> Checker<'a> {
             let names =
                 providers.iter().flat_map(|provider| provider.names()).filter(|known| known.len() > 2);
             let help = nearest(name, names.copied());
-            self.error(Fact::UnknownProvider { name: name.to_string(), at: point.span, help });
+            self.error(AttachFact::UnknownProvider { name: name.to_string(), at: point.span, help });
             return 0;
         };
         let expansion = match provider.expand(rest, self.kernel) {
@@ -162,7 +162,7 @@ impl<'a> Checker<'a> {
                 MissingProbes::Ignore => return,
             }
         }
-        let fact = match error {
+        let fact: Fact = match error {
             AttachError::Form { expected } => {
                 // Providers describe the part behind their own name, or all of it.
                 let whole =
@@ -173,15 +173,15 @@ impl<'a> Checker<'a> {
                     format!("{provider}:{expected}")
                 };
                 let expected = if expected.is_empty() { provider.to_string() } else { expected };
-                Fact::AttachForm { text: text.to_string(), expected, at }
+                AttachFact::Form { text: text.to_string(), expected, at }.into()
             }
             AttachError::Unknown { what, name, nearest } => {
                 let help = if nearest.is_empty() { None } else { Some(DidYouMean(nearest)) };
-                Fact::AttachUnknown { what, name, at, help }
+                AttachFact::Unknown { what, name, at, help }.into()
             }
-            AttachError::NoMatch => Fact::AttachNoMatch { text: text.to_string(), at },
+            AttachError::NoMatch => AttachFact::NoMatch { text: text.to_string(), at }.into(),
             AttachError::Unsupported { reason } => {
-                Fact::AttachUnsupported { text: text.to_string(), reason, at }
+                AttachFact::Unsupported { text: text.to_string(), reason, at }.into()
             }
             AttachError::Kernel(error) => Fact::kernel(error, at),
         };

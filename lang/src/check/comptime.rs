@@ -7,7 +7,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::{Fact, KnownFact};
+use super::error::KnownFact;
 use super::expressions::text;
 use super::numbers::{cast, constant, value_of};
 use super::operators::fold;
@@ -28,7 +28,7 @@ impl Checker<'_> {
     pub(super) fn comptime(&mut self, operand: &ast::Expr, span: Span) -> Option<Expr> {
         let value = self.expr(operand)?;
         let Some(value) = known(&value) else {
-            self.error(Fact::Known(KnownFact::NotKnown { at: operand.span }));
+            self.error(KnownFact::NotKnown { at: operand.span });
             return None;
         };
         Some(Expr { span, ..value })
@@ -103,12 +103,12 @@ impl Checker<'_> {
         for arg in args {
             let value = self.expr(arg)?;
             let Some(value) = known(&value) else {
-                self.error(Fact::Known(KnownFact::NotKnown { at: arg.span }));
+                self.error(KnownFact::NotKnown { at: arg.span });
                 return None;
             };
             values.push(value);
         }
-        self.error(Fact::Known(KnownFact::Failed { message: filled(&format, &values), at: span }));
+        self.error(KnownFact::Failed { message: filled(&format, &values), at: span });
         None
     }
 }

@@ -12,7 +12,9 @@ use super::Checker;
 use super::error::{CFact, Fact};
 use super::numbers::value_of;
 use crate::layout::{Footprint, Layouter};
-use crate::types::{Enum, EnumId, Field, Int, Origin, Space, Struct, StructId, Type};
+use crate::types::{EnumId, Field, Int, Origin, Space, Struct, StructId, Type};
+
+mod enums;
 
 /// No type is larger, in bytes.
 const MAX_SIZE: u64 = 1 << 28;
@@ -182,49 +184,7 @@ impl<'a> Checker<'a> {
     }
 
     fn redefined(&mut self, what: String, at: Span, first: Span) {
-        self.error(Fact::C(CFact::Redefined { what, at, first }));
-    }
-
-    fn define_enum(&mut self, def: &'a ast::TypeDef, enumerators: &'a [ast::Enumerator]) {
-        let name = def.name.as_ref().map_or("", |name| name.name.as_str());
-        let id = self.structs.enums.push(Enum {
-            name: name.to_string(),
-            int: Int::U32,
-            variants: Vec::with_capacity(enumerators.len()),
-        });
-        let mut next: i128 = 0;
-        let mut large = false;
-        for one in enumerators {
-            let given = one.value.as_ref().map(|value| (self.constant_number(value), value.span));
-            match given {
-                Some((Some(value), at)) => {
-                    if !(i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&value) {
-                        let ty = format!("enum {name}");
-                        self.error(Fact::OutOfRange { value, ty, at });
-                    }
-                    next = value;
-                }
-                Some((None, _)) => {}
-                None => {}
-            }
-            let value = next as i64;
-            let known = self.definitions.enumerators.insert(one.name.name.clone(), (id, value));
-            if known.is_some() {
-                self.error(Fact::C(CFact::EnumeratorTwice {
-                    name: one.name.name.clone(),
-                    at: one.name.span,
-                }));
-            }
-            let of = &mut self.structs.enums[id];
-            of.variants.push((one.name.name.clone(), value));
-            large |= next > i128::from(i64::MAX);
-            of.int = enum_int(of, large, def.attributes.packed);
-            next += 1;
-        }
-        self.definitions.inline_enums.insert(def.span, id);
-        if let Some(name) = &def.name {
-            self.definitions.enums.insert(&name.name, id);
-        }
+        self.error(CFact::Redefined { what, at, first });
     }
 
     /// The number that an expression in a definition stands for.
@@ -310,7 +270,7 @@ impl<'a> Checker<'a> {
                 };
                 let element = self.measured(element)?;
                 if count * u64::from(self.structs.size_in_memory(&element.ty)) > MAX_SIZE {
-                    self.error(Fact::C(CFact::TooLarge { at: ty.span }));
+                    self.error(CFact::TooLarge { at: ty.span });
                     return None;
                 }
                 let array = match element.ty {
@@ -345,7 +305,7 @@ impl<'a> Checker<'a> {
             self.fact(done, name.span)?;
             if self.structs.structs[id].fields.as_ref().is_none_or(Vec::is_empty) {
                 let ty = self.type_name(&found);
-                self.error(Fact::C(CFact::Incomplete { ty, at: name.span }));
+                self.error(CFact::Incomplete { ty, at: name.span });
                 return None;
             }
         }
@@ -407,7 +367,7 @@ impl<'a> Checker<'a> {
         if self.definitions.open.contains(&def.span) {
             let ty = self.type_name(&Type::Struct(id));
             let at = def.name.as_ref().map_or(def.span, |name| name.span);
-            self.error(Fact::C(CFact::HoldsItself { ty, at }));
+            self.error(CFact::HoldsItself { ty, at });
             return None;
         }
         self.definitions.open.push(def.span);
@@ -458,7 +418,7 @@ impl<'a> Checker<'a> {
             };
             if ty == Type::Void {
                 let ty = "void".to_string();
-                self.error(Fact::C(CFact::Incomplete { ty, at: member.ty.span }));
+                self.error(CFact::Incomplete { ty, at: member.ty.span });
                 fine = false;
                 continue;
             }
@@ -470,7 +430,7 @@ impl<'a> Checker<'a> {
                 None => layouter.member(footprint),
             };
             if offset > 8 * MAX_SIZE {
-                self.error(Fact::C(CFact::TooLarge { at: member.span }));
+                self.error(CFact::TooLarge { at: member.span });
                 return None;
             }
             if width.is_some() && member.name.is_none() {
@@ -483,7 +443,7 @@ impl<'a> Checker<'a> {
         }
         let (size, align) = layouter.finish(def.attributes);
         if size > MAX_SIZE {
-            self.error(Fact::C(CFact::TooLarge { at: def.span }));
+            self.error(CFact::TooLarge { at: def.span });
             return None;
         }
         Some((fields, size, align))
@@ -499,7 +459,7 @@ impl<'a> Checker<'a> {
             return Some(value as u64);
         }
         let ty = self.type_name(ty);
-        self.error(Fact::C(CFact::BadWidth { ty, width: value, at: bits.span }));
+        self.error(CFact::BadWidth { ty, width: value, at: bits.span });
         None
     }
 
@@ -582,23 +542,4 @@ fn c_type(name: &str) -> Option<Measured> {
         "__int128" => bytes(16),
         _ => return None,
     })
-}
-
-/// The smallest type that gcc gives to an enumeration of these values.
-fn enum_int(of: &Enum, large: bool, packed: bool) -> Int {
-    if large {
-        return Int::U64;
-    }
-    let values = || of.variants.iter().map(|(_, value)| *value);
-    let signed = values().any(|value| value < 0);
-    let fits = |size: u8| {
-        let bits = 8 * u32::from(size);
-        values().all(|value| match signed {
-            true => bits == 64 || (-(1i64 << (bits - 1))..1i64 << (bits - 1)).contains(&value),
-            false => bits == 64 || value < 1i64 << bits,
-        })
-    };
-    let sizes: &[u8] = if packed { &[1, 2, 4, 8] } else { &[4, 8] };
-    let size = sizes.iter().copied().find(|&size| fits(size)).unwrap_or(8);
-    Int { size, signed }
 }

@@ -3,7 +3,7 @@
 use rtscript_syntax::ast;
 
 use super::Checker;
-use super::error::Fact;
+use super::error::MapFact;
 use super::shape::Shape;
 use crate::typed::StmtKind;
 use crate::types::Type;
@@ -19,21 +19,21 @@ impl Checker<'_> {
         body: &ast::Block,
     ) -> Option<StmtKind> {
         let ast::ExprKind::Map { name: map_name, key: None } = &over.kind else {
-            self.error(Fact::NotIterable { at: over.span, scalar: false });
+            self.error(MapFact::NotIterable { at: over.span, scalar: false });
             return None;
         };
         if !self.kernel.features().for_each {
-            self.error(Fact::OldKernel { what: "a loop over a map", since: "5.13", at: over.span });
+            self.error(MapFact::OldKernel { what: "a loop over a map", since: "5.13", at: over.span });
             return None;
         }
         if self.walk.each.len() >= DEEPEST {
-            self.error(Fact::LoopsTooDeep { at: over.span, limit: DEEPEST });
+            self.error(MapFact::LoopsTooDeep { at: over.span, limit: DEEPEST });
             return None;
         }
         let map = self.map(map_name, over.span);
         let facts = &self.entities.maps[map];
         if facts.scalar.is_some() && facts.keyed.is_none() && !self.quiet {
-            self.error(Fact::NotIterable { at: over.span, scalar: true });
+            self.error(MapFact::NotIterable { at: over.span, scalar: true });
             return None;
         }
         let (key, value) = (self.entities.ty(facts.key), self.entities.ty(facts.value));

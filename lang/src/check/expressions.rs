@@ -5,7 +5,7 @@ use rtscript_syntax::source::Span;
 
 use super::Checker;
 use super::comptime::element_of;
-use super::error::{self, CFact, Fact};
+use super::error::{self, CFact, Fact, TypeFact};
 use super::nearest::nearest;
 use super::numbers::{constant, literal, signed_literal};
 use super::shape::Shape;
@@ -120,7 +120,7 @@ impl Checker<'_> {
             }
         };
         if value > most {
-            self.error(Fact::OutOfRange { value: i128::from(value), ty: ty.to_string(), at: span });
+            self.error(TypeFact::OutOfRange { value: i128::from(value), ty: ty.to_string(), at: span });
             return None;
         }
         Some(literal(value, span))
@@ -166,14 +166,14 @@ impl Checker<'_> {
         let Some((define, defined)) = defines::find(self.script, name) else { return false };
         let name = name.to_string();
         let wanted = define.params.as_ref().map(Vec::len);
-        self.error(Fact::C(if wanted != args {
+        self.error(if wanted != args {
             let expected = error::macro_arguments(wanted);
             CFact::Arguments { name, expected, at, defined }
         } else if define.value.is_none() {
             CFact::NoExpression { name, at, defined }
         } else {
             CFact::Cycle { name, at, defined }
-        }));
+        });
         true
     }
 
@@ -256,7 +256,7 @@ impl Checker<'_> {
             }
             _ => {
                 let ty = self.type_name(&ty);
-                self.error(Fact::Operand { op: op.symbol(), ty, at: target.span });
+                self.error(TypeFact::Operand { op: op.symbol(), ty, at: target.span });
                 return None;
             }
         };
@@ -304,11 +304,11 @@ impl Checker<'_> {
     pub(super) fn tuple_field(&mut self, object: Expr, index: u32, span: Span) -> Option<Expr> {
         let Type::Tuple(types) = &object.ty else {
             let ty = self.type_name(&object.ty);
-            self.error(Fact::NoElements { ty, at: object.span });
+            self.error(TypeFact::NoElements { ty, at: object.span });
             return None;
         };
         let Some(ty) = types.get(index as usize).cloned() else {
-            self.error(Fact::TupleIndex { index, count: types.len(), at: span });
+            self.error(TypeFact::TupleIndex { index, count: types.len(), at: span });
             return None;
         };
         Some(element_of(object, index, ty, span))

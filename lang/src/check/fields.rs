@@ -8,7 +8,7 @@ use rtscript_syntax::source::Span;
 
 use super::Checker;
 use super::comptime::element_of;
-use super::error::{Fact, PlaceFact};
+use super::error::{Fact, PlaceFact, TypeFact};
 use super::nearest::nearest;
 use super::numbers::{cast, constant, value_of};
 use crate::builtins::{self, Means, Value};
@@ -82,7 +82,7 @@ impl Checker<'_> {
                     _ => None,
                 };
                 let ty = self.type_name(&place.ty);
-                self.error(Fact::NoFields { ty, at: place.span, help });
+                self.error(TypeFact::NoFields { ty, at: place.span, help });
                 return None;
             }
         };
@@ -92,7 +92,7 @@ impl Checker<'_> {
             let ty = self.type_name(&place.ty);
             if names.is_empty() {
                 let help = Some("the kernel's BTF has no definition of it");
-                self.error(Fact::Opaque { ty, at: place.span, help });
+                self.error(TypeFact::Opaque { ty, at: place.span, help });
             } else {
                 let help = nearest(&name.name, names.iter().map(String::as_str));
                 self.error(Fact::UnknownField { ty, name: name.name.clone(), at: name.span, help });
@@ -184,14 +184,14 @@ impl Checker<'_> {
     pub(super) fn deref(&mut self, pointer: Expr, span: Span) -> Option<Expr> {
         let Type::Pointer(to, _) = &pointer.ty else {
             let ty = self.type_name(&pointer.ty);
-            self.error(Fact::NoPointer { ty, at: pointer.span });
+            self.error(TypeFact::NoPointer { ty, at: pointer.span });
             return None;
         };
         let ty = (**to).clone();
         if ty == Type::Void {
             let ty = self.type_name(&pointer.ty);
             let help = Some("cast it to a pointer to what is there");
-            self.error(Fact::Opaque { ty, at: pointer.span, help });
+            self.error(TypeFact::Opaque { ty, at: pointer.span, help });
             return None;
         }
         Some(Expr { kind: ExprKind::Deref(Box::new(pointer)), ty, span })
@@ -209,11 +209,11 @@ impl Checker<'_> {
                 && !(0..i128::from(count)).contains(&value)
                 && (count > 0 || value < 0)
             {
-                self.error(Fact::ArrayIndex { index: value, count, at: index.span });
+                self.error(TypeFact::ArrayIndex { index: value, count, at: index.span });
                 return None;
             }
             if value_of(&index).is_none() && Self::in_context(&object) {
-                self.place_error(PlaceFact::Context { at: index.span });
+                self.error(PlaceFact::Context { at: index.span });
                 return None;
             }
             let index = cast(index, &Type::I64);
@@ -232,7 +232,7 @@ impl Checker<'_> {
             }
             _ => {
                 let ty = self.type_name(&object.ty);
-                self.error(Fact::NoElements { ty, at: object.span });
+                self.error(TypeFact::NoElements { ty, at: object.span });
                 None
             }
         }
@@ -247,7 +247,7 @@ impl Checker<'_> {
         for name in path {
             let Type::Struct(id) = ty else {
                 let ty = self.type_name(&ty);
-                self.error(Fact::NoFields { ty, at: name.span, help: None });
+                self.error(TypeFact::NoFields { ty, at: name.span, help: None });
                 return None;
             };
             let Some(member) = self.find_member(id, &name.name, span, 0)? else {

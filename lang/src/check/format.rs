@@ -4,7 +4,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::{self, Fact};
+use super::error::{self, Fact, FormatFact};
 use crate::action::{Amount, Conversion, Format, Piece, Spec};
 use crate::typed::{Expr, ExprKind};
 use crate::types::Type;
@@ -40,11 +40,11 @@ impl Checker<'_> {
                     Piece::Spec(_) | Piece::Text(_) => None,
                 })
                 .unwrap_or_default();
-            self.error(Fact::FormatMissing { expected: wanted, found: rest.len(), at, spec });
+            self.error(FormatFact::Missing { expected: wanted, found: rest.len(), at, spec });
             return None;
         }
         if let Some(extra) = rest.get(wanted) {
-            self.error(Fact::FormatExtra { expected: wanted, found: rest.len(), at: extra.span });
+            self.error(FormatFact::Extra { expected: wanted, found: rest.len(), at: extra.span });
             return None;
         }
         if let Some(extra) = rest.get(MOST_ARGUMENTS) {
@@ -94,7 +94,7 @@ impl Checker<'_> {
             (_, false) => None,
         };
         let found = self.type_name(&value.ty);
-        self.error(Fact::FormatType {
+        self.error(FormatFact::Type {
             spec: spec_text(spec),
             expected,
             found,
@@ -136,7 +136,7 @@ impl Checker<'_> {
                     let end = (start + length).min(text.len());
                     let spec = String::from_utf8_lossy(&text[start..end]).into_owned();
                     let at = self.span_in_literal(whole, text, start, end);
-                    self.error(Fact::BadFormat { spec, reason, at, help });
+                    self.error(FormatFact::BadFormat { spec, reason, at, help });
                     return None;
                 }
             }

@@ -5,7 +5,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::{self, Fact};
+use super::error::{self, Fact, MapFact, TypeFact};
 use super::nearest::nearest;
 use crate::aggregate::Aggregate;
 use crate::typed::{self, Element, Expr, ExprKind, MapId, MapKind};
@@ -30,7 +30,11 @@ impl Checker<'_> {
             let ast::Item::MapDecl(decl) = item else { continue };
             let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == decl.kind.name) else {
                 let help = nearest(&decl.kind.name, KINDS.iter().map(|(name, _)| *name));
-                self.error(Fact::UnknownMapKind { name: decl.kind.name.clone(), at: decl.kind.span, help });
+                self.error(MapFact::UnknownMapKind {
+                    name: decl.kind.name.clone(),
+                    at: decl.kind.span,
+                    help,
+                });
                 continue;
             };
             let [entries] = &decl.args[..] else {
@@ -45,7 +49,7 @@ impl Checker<'_> {
             let facts = &mut self.entities.maps[map];
             if let Some(first) = facts.declared {
                 let name = decl.name.name.clone();
-                self.error(Fact::MapTwice { name, at: decl.span, first });
+                self.error(MapFact::MapTwice { name, at: decl.span, first });
                 continue;
             }
             facts.declared = Some(decl.span);
@@ -97,7 +101,7 @@ impl Checker<'_> {
         let is_context = matches!(value.ty, Type::Pointer(_, Space::Context)) && role == "a variable";
         if !is_context && !is_storable(&value.ty) {
             let ty = self.type_name(&value.ty);
-            self.error(Fact::NotStorable { ty, role, at: value.span });
+            self.error(MapFact::NotStorable { ty, role, at: value.span });
             return None;
         }
         let shape = self.shape(&value);
@@ -112,7 +116,7 @@ impl Checker<'_> {
                 let entity = self.entities.get(entity);
                 let (what, first) = (entity.what.clone(), entity.origin);
                 let was = self.type_name(&ty);
-                self.error(Fact::TypeConflict { what, is, was, at, first });
+                self.error(TypeFact::TypeConflict { what, is, was, at, first });
                 None
             }
         }
@@ -124,7 +128,7 @@ impl Checker<'_> {
         let map = self.map(name, span);
         let facts = &self.entities.maps[map];
         if let (None, Some(keyed), false) = (key, facts.keyed, self.quiet) {
-            self.error(Fact::WholeMap { name: name.to_string(), at: span, keyed });
+            self.error(MapFact::WholeMap { name: name.to_string(), at: span, keyed });
             return None;
         }
         let entity = facts.value;
@@ -153,12 +157,12 @@ impl Checker<'_> {
             | Aggregate::Lhist { .. }
             | Aggregate::Tseries { .. } => {
                 let summary = aggregate.name();
-                self.error(Fact::NotReadable { name: name.to_string(), summary, at });
+                self.error(MapFact::NotReadable { name: name.to_string(), summary, at });
                 return None;
             }
         };
         if !self.kernel.features().percpu_lookup {
-            self.error(Fact::OldKernel { what: "reading a summary in the script", since: "5.19", at });
+            self.error(MapFact::OldKernel { what: "reading a summary in the script", since: "5.19", at });
             return None;
         }
         Some(Type::Int(Int { size: 8, signed }))
@@ -180,7 +184,7 @@ impl Checker<'_> {
     /// The map that a function such as `clear` is given, without a key.
     pub(super) fn whole_map(&mut self, arg: &ast::Expr, row: &crate::builtins::Builtin) -> Option<MapId> {
         let ast::ExprKind::Map { name, key: None } = &arg.kind else {
-            self.error(Fact::NotAMap { function: row.name, signature: row.signature(), at: arg.span });
+            self.error(MapFact::NotAMap { function: row.name, signature: row.signature(), at: arg.span });
             return None;
         };
         let map = self.map(name, arg.span);
@@ -195,11 +199,11 @@ impl Checker<'_> {
             let facts = &self.entities.maps[id];
             let name = facts.name.clone();
             if let (Some(keyed), Some(scalar)) = (facts.keyed, facts.scalar) {
-                self.error(Fact::KeyConflict { name: name.clone(), keyed, scalar });
+                self.error(MapFact::KeyConflict { name: name.clone(), keyed, scalar });
             }
             let facts = &self.entities.maps[id];
             if let (Some(declared), Some(scalar), None) = (facts.declared, facts.scalar, facts.keyed) {
-                self.error(Fact::DeclaredWithKeys { name: name.clone(), scalar, declared });
+                self.error(MapFact::DeclaredWithKeys { name: name.clone(), scalar, declared });
             }
             let facts = &self.entities.maps[id];
             let key = facts.keyed.map(|at| (self.entities.ty(facts.key), at));
@@ -207,13 +211,13 @@ impl Checker<'_> {
                 Some((Some(ty), at)) => {
                     if self.structs.layout(&ty).size > MAX_KEY {
                         let ty = self.type_name(&ty);
-                        self.error(Fact::NotStorable { ty, role: "the key", at });
+                        self.error(MapFact::NotStorable { ty, role: "the key", at });
                     }
                     Some(ty)
                 }
                 Some((None, at)) => {
                     if self.errors.is_empty() {
-                        self.error(Fact::Untyped { what: error::map_key(&name), at });
+                        self.error(TypeFact::Untyped { what: error::map_key(&name), at });
                     }
                     None
                 }

@@ -39,6 +39,7 @@ mod shape;
 mod solve;
 mod statements;
 mod strings;
+mod summaries;
 mod system;
 mod text;
 mod types;
@@ -219,15 +220,12 @@ impl Checker<'_> {
     }
 
     /// Reports an error, once for each place, however many bodies it is found in.
-    fn error(&mut self, fact: Fact) {
+    fn error(&mut self, fact: impl Into<Fact>) {
         if self.quiet {
             return;
         }
-        let known = |error: &CheckError| {
-            error.fact.start() == fact.start()
-                && std::mem::discriminant(&error.fact) == std::mem::discriminant(&fact)
-        };
-        if self.errors.iter().any(known) {
+        let fact = fact.into();
+        if self.errors.iter().any(|error| error.fact.is_like(&fact)) {
             return;
         }
         let expanded = self.walk.instance.and_then(|index| self.instances[index].expanded.clone());

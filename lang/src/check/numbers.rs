@@ -4,7 +4,7 @@ use rtscript_syntax::source::Span;
 
 use super::Checker;
 use super::blocks::in_block;
-use super::error::Fact;
+use super::error::{Fact, TypeFact};
 use super::shape::{Shape, smallest, smallest_signed};
 use crate::typed::{Expr, ExprKind};
 use crate::types::{Int, Type};
@@ -152,7 +152,7 @@ impl Checker<'_> {
             | Type::Probe
             | Type::Aggregate(_) => {
                 let found = self.type_name(&expr.ty);
-                self.error(Fact::WrongType {
+                self.error(TypeFact::WrongType {
                     what: what.to_string(),
                     expected: "a number",
                     found,

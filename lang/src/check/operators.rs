@@ -7,7 +7,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::{Fact, PlaceFact, Warning};
+use super::error::{PlaceFact, TypeFact, Warning};
 use super::numbers::{cast, constant, literal, signed_literal, value_of};
 use crate::typed::{BinaryOp, CompareOp, Expr, ExprKind, UnaryOp};
 use crate::types::{Int, Space, Type};
@@ -63,7 +63,7 @@ impl Checker<'_> {
     fn arithmetic(&mut self, op: BinaryOp, left: Expr, right: Expr, span: Span) -> Option<Expr> {
         let divides = matches!(op, BinaryOp::Div | BinaryOp::Mod);
         if divides && value_of(&right) == Some(0) {
-            self.error(Fact::DivisionByZero { at: right.span });
+            self.error(TypeFact::DivisionByZero { at: right.span });
             return None;
         }
         let both_literal = is_literal(&left) && is_literal(&right);
@@ -249,7 +249,7 @@ impl Checker<'_> {
             ty.as_ref().map(|ty| (self.convert(then.clone(), ty), self.convert(otherwise.clone(), ty)));
         let (Some(ty), Some((Ok(then), Ok(otherwise)))) = (ty, arms) else {
             let (left, right) = (self.type_name(&then.ty), self.type_name(&otherwise.ty));
-            self.error(Fact::Arms { left, right, left_at: then.span, right_at: otherwise.span });
+            self.error(TypeFact::Arms { left, right, left_at: then.span, right_at: otherwise.span });
             return None;
         };
         let kind = ExprKind::Select(Box::new(condition), Box::new(then), Box::new(otherwise));
@@ -268,7 +268,7 @@ impl Checker<'_> {
         let count = self.number(count, "an offset")?;
         let count = cast(count, &Type::I64);
         if matches!(pointer.ty, Type::Pointer(_, Space::Context)) && value_of(&count).is_none() {
-            self.place_error(PlaceFact::Context { at: count.span });
+            self.error(PlaceFact::Context { at: count.span });
             return None;
         }
         let bytes = match count.kind {
@@ -306,7 +306,7 @@ impl Checker<'_> {
         let size = self.structs.size_in_memory(to);
         if size == 0 {
             let ty = self.type_name(&pointer.ty);
-            self.error(Fact::Opaque { ty, at: pointer.span, help: None });
+            self.error(TypeFact::Opaque { ty, at: pointer.span, help: None });
             return None;
         }
         Some(size)
@@ -314,7 +314,7 @@ impl Checker<'_> {
 
     fn bad_operands(&mut self, op: ast::BinaryOp, left: &Expr, right: &Expr) -> Option<Expr> {
         let (left_type, right_type) = (self.type_name(&left.ty), self.type_name(&right.ty));
-        self.error(Fact::Operands {
+        self.error(TypeFact::Operands {
             op: op.symbol(),
             left: left_type,
             right: right_type,

@@ -4,7 +4,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::comptime::{known, record};
-use super::error::{Fact, KnownFact};
+use super::error::KnownFact;
 use super::expressions::{Number, number_of, text};
 use super::nearest::nearest;
 use super::numbers::{constant, literal, signed_literal};
@@ -21,7 +21,7 @@ impl Checker<'_> {
             Some(default) => {
                 let value = self.expr(default)?;
                 let Some(value) = known(&value) else {
-                    self.error(Fact::Known(KnownFact::NotKnown { at: default.span }));
+                    self.error(KnownFact::NotKnown { at: default.span });
                     return None;
                 };
                 value
@@ -75,7 +75,7 @@ impl Checker<'_> {
         }
         let Some(value) = value else {
             let value = given.flatten().unwrap_or_default();
-            self.error(Fact::Known(KnownFact::BadOption { name, expected, value, at: span }));
+            self.error(KnownFact::BadOption { name, expected, value, at: span });
             return None;
         };
         Some(Expr { span, ..value })
@@ -86,7 +86,7 @@ impl Checker<'_> {
         for (name, _) in &self.options.named {
             if name != "help" && !self.parameters.iter().any(|known| known.name == *name) {
                 let help = nearest(name, self.parameters.iter().map(|known| known.name.as_str()));
-                self.error(Fact::Known(KnownFact::UnknownOption { name: name.clone(), help }));
+                self.error(KnownFact::UnknownOption { name: name.clone(), help });
             }
         }
     }

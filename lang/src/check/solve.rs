@@ -14,7 +14,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 use rustc_hash::FxHashMap;
 
-use super::error::{self, Fact, Warning};
+use super::error::{self, TypeFact, Warning};
 use super::shape::Shape;
 use super::{Checker, attach};
 use crate::typed::{self, CompareOp, ExprKind, Intrinsic, LocalId, MapId, MapKind};
@@ -288,7 +288,7 @@ impl<'a> Checker<'a> {
         }
         let (what, first) = (entity.what.clone(), entity.origin);
         let (is, was) = (self.type_name(&shape.ty()), self.type_name(&known.ty()));
-        self.error(Fact::TypeConflict { what, is, was, at: span, first });
+        self.error(TypeFact::TypeConflict { what, is, was, at: span, first });
         false
     }
 
@@ -298,7 +298,9 @@ impl<'a> Checker<'a> {
             let entity = &self.entities.all[id];
             let what = entity.what.clone();
             match (&entity.shape, &entity.annotated, entity.assigned) {
-                (None, None, Some(at)) if self.errors.is_empty() => self.error(Fact::Untyped { what, at }),
+                (None, None, Some(at)) if self.errors.is_empty() => {
+                    self.error(TypeFact::Untyped { what, at })
+                }
                 (Some(Shape::Int(int)), None, _) if int.is_lossy() => {
                     let at = entity
                         .parts

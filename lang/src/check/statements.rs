@@ -5,7 +5,7 @@ use rtscript_syntax::source::Span;
 
 use super::Checker;
 use super::comptime::Branch;
-use super::error::{Fact, Warning};
+use super::error::{Fact, TypeFact, Warning};
 use super::expressions::MAX_DEPTH;
 use super::numbers::{cast, constant, fits, value_of};
 use crate::builtins::{self, Means};
@@ -258,7 +258,7 @@ impl Checker<'_> {
         if let Some(number) = value_of(&value) {
             if !fits(number, *to) {
                 let ty = self.type_name(&ty);
-                self.error(Fact::OutOfRange { value: number, ty, at: value.span });
+                self.error(TypeFact::OutOfRange { value: number, ty, at: value.span });
                 return None;
             }
         } else if from.size > to.size {
@@ -333,7 +333,7 @@ impl Checker<'_> {
         let ty = self.entities.ty(entity)?;
         if !matches!(ty, Type::Int(_)) {
             let ty = self.type_name(&ty);
-            self.error(Fact::Operand { op: op.symbol(), ty, at });
+            self.error(TypeFact::Operand { op: op.symbol(), ty, at });
             return None;
         }
         let op = match op {
@@ -361,7 +361,7 @@ impl Checker<'_> {
         };
         let divides = matches!(op, BinaryOp::Div | BinaryOp::Mod);
         if divides && value_of(&value) == Some(0) {
-            self.error(Fact::DivisionByZero { at: value.span });
+            self.error(TypeFact::DivisionByZero { at: value.span });
             return None;
         }
         Some(Stmt { kind: StmtKind::UpdateMap(element?, op, cast(value, &ty)), span })

@@ -40,10 +40,7 @@ impl Checker<'_> {
                     ast::ExprKind::Ident(name) => name.as_str(),
                     _ => "",
                 };
-                self.place_error(PlaceFact::UnknownNamespace {
-                    at,
-                    help: nearest(name, ["init", "curr_ns"]),
-                });
+                self.error(PlaceFact::UnknownNamespace { at, help: nearest(name, ["init", "curr_ns"]) });
                 return None;
             }
         };
@@ -66,7 +63,7 @@ impl Checker<'_> {
         if matches!(&value.ty, Type::Pointer(to, _) if matches!(**to, Type::Struct(_))) {
             return self.member(value, &name("comm", span), span);
         }
-        self.place_error(PlaceFact::NotHere {
+        self.error(PlaceFact::NotHere {
             name: row.name,
             reason: "a program finds no process by its number",
             at: task.span,
@@ -132,7 +129,7 @@ impl Checker<'_> {
         match self.kernel.cgroup_id(&text) {
             Some(id) => Some(constant(id, Type::U64, span)),
             None => {
-                self.place_error(PlaceFact::UnknownCgroup { path: text, at: path.span });
+                self.error(PlaceFact::UnknownCgroup { path: text, at: path.span });
                 None
             }
         }
@@ -159,7 +156,7 @@ impl Checker<'_> {
             (Ok(address), _) => address.octets().to_vec(),
             (_, Ok(address)) => address.octets().to_vec(),
             (Err(_), Err(_)) => {
-                self.place_error(PlaceFact::BadAddress { text, at: address.span });
+                self.error(PlaceFact::BadAddress { text, at: address.span });
                 return None;
             }
         };
@@ -316,12 +313,8 @@ impl Checker<'_> {
     }
 
     pub(super) fn not_here<T>(&mut self, row: &'static Builtin, reason: &'static str, at: Span) -> Option<T> {
-        self.place_error(PlaceFact::NotHere { name: row.name, reason, at, help: None });
+        self.error(PlaceFact::NotHere { name: row.name, reason, at, help: None });
         None
-    }
-
-    pub(super) fn place_error(&mut self, fact: PlaceFact) {
-        self.error(super::Fact::Place(fact));
     }
 
     fn kernel_symbol(&mut self, symbol: &str, at: Span) -> Option<u64> {

@@ -4,7 +4,7 @@ use rtscript_syntax::ast::{self, Tag, TypeExprKind, TypeOrExpr};
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::{CFact, Fact};
+use super::error::{CFact, Fact, TypeFact};
 use super::fields::in_user_space;
 use super::nearest::nearest;
 use super::numbers::{cast, fits as fits_int, value_of};
@@ -183,7 +183,7 @@ impl Checker<'_> {
         if !fits {
             let array = Type::Array(Box::new(element), count.unwrap_or(0));
             let (from, to) = (self.type_name(&operand.ty), self.type_name(&array));
-            self.error(Fact::BadCast { from, to, at: operand.span, help: None });
+            self.error(TypeFact::BadCast { from, to, at: operand.span, help: None });
             return None;
         }
         let operand = if is_number {
@@ -195,7 +195,7 @@ impl Checker<'_> {
                     let int = Int { size: wanted as u8, signed: value < 0 };
                     if self.is_flexible(&number) && !fits_int(value, int) {
                         let ty = self.type_name(&Type::Int(int));
-                        self.error(Fact::OutOfRange { value, ty, at: number.span });
+                        self.error(TypeFact::OutOfRange { value, ty, at: number.span });
                         return None;
                     }
                     if is_literal(&number) { cast(number, &Type::Int(int)) } else { number }
@@ -217,7 +217,7 @@ impl Checker<'_> {
 
     fn bad_cast_size(&mut self, operand: &Expr, to: &Type, has: u32, wants: u32) -> Option<Expr> {
         let (from, to) = (self.type_name(&operand.ty), self.type_name(to));
-        self.error(Fact::C(CFact::CastSize { from, to, has, wants, at: operand.span }));
+        self.error(CFact::CastSize { from, to, has, wants, at: operand.span });
         None
     }
 
@@ -278,7 +278,7 @@ impl Checker<'_> {
             _ => None,
         };
         let (from, to) = (self.type_name(&operand.ty), self.type_name(&to));
-        self.error(Fact::BadCast { from, to, at: operand.span, help });
+        self.error(TypeFact::BadCast { from, to, at: operand.span, help });
         None
     }
 }

@@ -6,7 +6,7 @@
 use rtscript_lang::config::Config;
 use rtscript_lang::names;
 use rtscript_lang::record::Record;
-use rtscript_lang::types::{Clock, EnumId, Int, Space, Stack, StackMode, StructId, Structs, Type};
+use rtscript_lang::types::{Clock, EnumId, Int, StackMode, StructId, Structs, Type};
 
 use super::cgroups::Cgroups;
 use super::symbols::KernelSymbols;
@@ -15,14 +15,17 @@ use super::users::Users;
 use super::{json, number};
 use crate::symbols::UserSymbols;
 
+mod bytes;
+mod stack;
+
+use bytes::{bit_field, buffer, extended, first, from, integer, is_true, padded, until_nul};
+pub use bytes::{escaped, word};
+use stack::{Frame, frames};
+
 const AF_INET: u64 = 2;
 const AF_INET6: u64 = 10;
-/// What stands before a frame of a stack.
-const INDENT: &[u8] = b"        ";
-/// The status of a frame whose build id the kernel knew.
-const BPF_STACK_BUILD_ID_VALID: u32 = 1;
-/// The address that ends a stack which could not be followed further.
-const UNWIND_FAILURE: u64 = u64::MAX;
+/// Anonymous structures lie no deeper in one another than this.
+const MAX_NESTING: u32 = 32;
 
 /// What it takes to print values, apart from their bytes. Names of symbols and users, and the offsets of clocks,
 /// are looked up when the first value asks for them.
@@ -472,211 +475,6 @@ impl<'a> Values<'a> {
                     member(&field.name, ty, &value.to_ne_bytes());
                 }
             }
-        }
-    }
-
-    fn stack(&self, stack: Stack, bytes: &[u8], out: &mut Vec<u8>) {
-        out.push(b'\n');
-        let pid = match stack.space {
-            Space::User => word(bytes) as u32,
-            Space::Kernel | Space::Context => 0,
-        };
-        for (index, frame) in frames(stack, bytes).enumerate() {
-            let frame = match frame {
-                Frame::Address(address) => address,
-                Frame::InFile { build_id, offset } => {
-                    out.extend_from_slice(INDENT);
-                    build_id.iter().for_each(|&byte| number::hex_byte(byte, false, out));
-                    out.push(b' ');
-                    number::address(offset, out);
-                    out.push(b'\n');
-                    continue;
-                }
-            };
-            if frame == UNWIND_FAILURE {
-                out.extend_from_slice(INDENT);
-                out.extend_from_slice(b"<unwind failure>\n");
-                continue;
-            }
-            match (stack.mode, stack.space) {
-                (StackMode::Raw, _) => {
-                    out.extend_from_slice(number::Digits::hex(frame, false).as_bytes());
-                    out.push(b'\n');
-                }
-                (StackMode::Symbols | StackMode::Perf | StackMode::BuildId, Space::User) => {
-                    self.user_frame(stack.mode, pid, frame, index > 0, out);
-                }
-                (mode, Space::Kernel | Space::Context) => {
-                    before(mode, frame, out);
-                    self.symbols.name_and_offset(frame, mode == StackMode::Perf, out);
-                    out.push(b'\n');
-                }
-            }
-        }
-    }
-
-    /// One line for each function: those that were inlined, innermost first, and the one that they became part of.
-    fn user_frame(&self, mode: StackMode, pid: u32, address: u64, returned: bool, out: &mut Vec<u8>) {
-        let location = self.user_symbols.find(pid, address, returned);
-        let module = |out: &mut Vec<u8>| {
-            if mode == StackMode::Perf {
-                out.extend_from_slice(b" (");
-                out.extend_from_slice(location.module.as_deref().unwrap_or("[unknown]").as_bytes());
-                out.push(b')');
-            }
-        };
-        if location.calls.is_empty() {
-            before(mode, address, out);
-            number::address(address, out);
-            module(out);
-            out.push(b'\n');
-        }
-        for call in location.calls.iter() {
-            before(mode, address, out);
-            out.extend_from_slice(call.name.as_bytes());
-            match call.offset {
-                Some(offset) => {
-                    out.push(b'+');
-                    number::unsigned(offset, out);
-                }
-                None => out.extend_from_slice(b" [inlined]"),
-            }
-            if let Some(source) = &call.source {
-                out.extend_from_slice(b" @");
-                out.extend_from_slice(source.as_bytes());
-            }
-            module(out);
-            out.push(b'\n');
-        }
-    }
-}
-
-/// What stands before a frame.
-fn before(mode: StackMode, address: u64, out: &mut Vec<u8>) {
-    match mode {
-        StackMode::Perf => {
-            out.push(b'\t');
-            out.extend_from_slice(number::Digits::hex(address, false).as_bytes());
-            out.push(b' ');
-        }
-        StackMode::Symbols | StackMode::Raw | StackMode::BuildId => out.extend_from_slice(INDENT),
-    }
-}
-
-/// Anonymous structures lie no deeper in one another than this.
-const MAX_NESTING: u32 = 32;
-
-/// The first eight bytes as a number.
-pub fn word(bytes: &[u8]) -> u64 {
-    match bytes.first_chunk::<8>() {
-        Some(word) => u64::from_ne_bytes(*word),
-        None => {
-            let mut word = [0; 8];
-            word[..bytes.len()].copy_from_slice(bytes);
-            u64::from_ne_bytes(word)
-        }
-    }
-}
-
-/// A number extended to 64 bits by its own sign.
-fn extended(int: Int, bytes: &[u8]) -> u64 {
-    let bits = word(first(bytes, u32::from(int.size)));
-    let unused = 64 - 8 * u32::from(int.size.clamp(1, 8));
-    if int.signed { ((bits << unused) as i64 >> unused) as u64 } else { bits }
-}
-
-fn integer(int: Int, bytes: &[u8], out: &mut Vec<u8>) {
-    let bits = extended(int, bytes);
-    if int.signed { number::signed(bits as i64, out) } else { number::unsigned(bits, out) }
-}
-
-/// `shift` is below 8, counted from the least significant bit of the first byte.
-fn bit_field(bytes: &[u8], shift: u32, width: u8, signed: bool) -> u64 {
-    let mut wide = [0; 16];
-    let length = bytes.len().min(9);
-    wide[..length].copy_from_slice(&bytes[..length]);
-    let bits = (u128::from_le_bytes(wide) >> shift) as u64;
-    let unused = 64 - u32::from(width.clamp(1, 64));
-    let high = bits << unused;
-    if signed { (high as i64 >> unused) as u64 } else { high >> unused }
-}
-
-fn is_true(bytes: &[u8]) -> bool {
-    bytes.first().is_some_and(|&byte| byte != 0)
-}
-
-/// At most so many bytes.
-fn first(bytes: &[u8], size: u32) -> &[u8] {
-    &bytes[..bytes.len().min(size as usize)]
-}
-
-/// The bytes from an offset on, if there are any.
-fn from(bytes: &[u8], offset: u32) -> &[u8] {
-    bytes.get(offset as usize..).unwrap_or_default()
-}
-
-fn until_nul(bytes: &[u8]) -> &[u8] {
-    match memchr::memchr(0, bytes) {
-        Some(end) => &bytes[..end],
-        None => bytes,
-    }
-}
-
-/// The content of a buffer: `{ u32 length, bytes }`.
-fn buffer(capacity: u32, bytes: &[u8]) -> &[u8] {
-    let length = word(first(bytes, 4)) as u32;
-    first(from(bytes, 4), length.min(capacity))
-}
-
-/// A frame of a stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Frame {
-    Address(u64),
-    /// Of a stack by build id, where the kernel knew it.
-    InFile {
-        build_id: [u8; 20],
-        offset: u64,
-    },
-}
-
-/// The frames of a stack, innermost first.
-fn frames(stack: Stack, bytes: &[u8]) -> impl Iterator<Item = Frame> + use<'_> {
-    let frames = from(bytes, stack.header()).chunks(stack.frame_size() as usize).take(stack.frames as usize);
-    frames.map_while(move |bytes| match stack.mode {
-        StackMode::Symbols | StackMode::Perf | StackMode::Raw => {
-            Some(word(bytes)).filter(|&address| address != 0).map(Frame::Address)
-        }
-        StackMode::BuildId => {
-            let offset = word(from(bytes, 24));
-            match word(first(bytes, 4)) as u32 {
-                0 => None,
-                BPF_STACK_BUILD_ID_VALID => {
-                    let mut build_id = [0; 20];
-                    build_id.copy_from_slice(bytes.get(4..24)?);
-                    Some(Frame::InFile { build_id, offset })
-                }
-                // The kernel had no build id at hand: then this is the address itself.
-                _ => Some(Frame::Address(offset)),
-            }
-        }
-    })
-}
-
-/// Appends exactly `size` bytes.
-fn padded(bytes: &[u8], size: u32, out: &mut Vec<u8>) {
-    let end = out.len() + size as usize;
-    out.extend_from_slice(bytes);
-    out.resize(end, 0);
-}
-
-/// Appends bytes as `%r` does, where printable ASCII is kept, or all of them as `\x..`.
-pub fn escaped(bytes: &[u8], all: bool, out: &mut Vec<u8>) {
-    for &byte in bytes {
-        if matches!(byte, b' '..=b'~') && !all {
-            out.push(byte);
-        } else {
-            out.extend_from_slice(b"\\x");
-            number::hex_byte(byte, false, out);
         }
     }
 }

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use rtscript_lang::aggregate::Aggregate;
-use rtscript_lang::types::{Clock, Enum, Field, Origin, Space, Struct};
+use rtscript_lang::types::{Clock, Enum, Field, Origin, Space, Stack, Struct};
 
 use super::*;
 

@@ -12,15 +12,23 @@ use thiserror::Error;
 
 use crate::kernel::KernelError;
 
+mod attach;
 mod c;
+mod formats;
 mod known;
+mod maps;
 mod place;
+mod types;
 mod warning;
 mod words;
 
+pub use attach::AttachFact;
 pub use c::{CFact, macro_arguments};
+pub use formats::FormatFact;
 pub use known::KnownFact;
+pub use maps::MapFact;
 pub use place::PlaceFact;
+pub use types::TypeFact;
 pub use warning::Warning;
 pub use words::{argument_of, arity, format_of, map_key, map_value, variable};
 
@@ -80,15 +88,31 @@ pub enum Fact {
 
     #[error(transparent)]
     #[diagnostic(transparent)]
-    C(CFact),
+    C(#[from] CFact),
 
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Known(KnownFact),
+    Known(#[from] KnownFact),
 
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Place(PlaceFact),
+    Place(#[from] PlaceFact),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Type(#[from] TypeFact),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Format(#[from] FormatFact),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Map(#[from] MapFact),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Attach(#[from] AttachFact),
 
     // Names.
     /// A bare name that means nothing.
@@ -207,141 +231,6 @@ pub enum Fact {
         first: Span,
     },
 
-    // Types.
-    /// Two uses of one variable, key or value that no type suits.
-    #[error("{what} holds `{was}`, and cannot hold `{is}`")]
-    #[diagnostic(code("rt::type-conflict"))]
-    TypeConflict {
-        what: String,
-        is: String,
-        was: String,
-        #[label("`{is}` here")]
-        at: Span,
-        #[label("first used as `{was}` here")]
-        first: Option<Span>,
-    },
-    /// Of a variable or map, nothing says what it holds.
-    #[error("nothing says which type {what} has")]
-    #[diagnostic(code("rt::no-type"))]
-    Untyped {
-        what: String,
-        #[label("it depends on itself alone")]
-        at: Span,
-    },
-    #[error("{value} is outside the range of `{ty}`")]
-    #[diagnostic(code("rt::out-of-range"))]
-    OutOfRange {
-        value: i128,
-        ty: String,
-        #[label("does not fit into `{ty}`")]
-        at: Span,
-    },
-    #[error("`{op}` cannot be applied to `{left}` and `{right}`")]
-    #[diagnostic(code("rt::operands"))]
-    Operands {
-        op: &'static str,
-        left: String,
-        right: String,
-        #[label("this is `{left}`")]
-        left_at: Span,
-        #[label("this is `{right}`")]
-        right_at: Span,
-    },
-    #[error("`{op}` cannot be applied to `{ty}`")]
-    #[diagnostic(code("rt::operand"))]
-    Operand {
-        op: &'static str,
-        ty: String,
-        #[label("this is `{ty}`")]
-        at: Span,
-    },
-    #[error("{what} must be {expected}, and this is `{found}`")]
-    #[diagnostic(code("rt::wrong-type"))]
-    WrongType {
-        what: String,
-        expected: &'static str,
-        found: String,
-        #[label("this is `{found}`")]
-        at: Span,
-    },
-    #[error("the two arms of `?:` are `{left}` and `{right}`")]
-    #[diagnostic(code("rt::arms"))]
-    Arms {
-        left: String,
-        right: String,
-        #[label("this is `{left}`")]
-        left_at: Span,
-        #[label("this is `{right}`")]
-        right_at: Span,
-    },
-    #[error("`{from}` cannot be cast to `{to}`")]
-    #[diagnostic(code("rt::bad-cast"))]
-    BadCast {
-        from: String,
-        to: String,
-        #[label("this is `{from}`")]
-        at: Span,
-        #[help]
-        help: Option<&'static str>,
-    },
-    /// `.` of something without members.
-    #[error("`{ty}` has no fields")]
-    #[diagnostic(code("rt::no-fields"))]
-    NoFields {
-        ty: String,
-        #[label("this is `{ty}`")]
-        at: Span,
-        #[help]
-        help: Option<&'static str>,
-    },
-    #[error("`{ty}` is no pointer")]
-    #[diagnostic(code("rt::no-pointer"))]
-    NoPointer {
-        ty: String,
-        #[label("this is `{ty}`")]
-        at: Span,
-    },
-    /// `[i]` of something without elements.
-    #[error("`{ty}` has no elements")]
-    #[diagnostic(code("rt::no-elements"))]
-    NoElements {
-        ty: String,
-        #[label("this is `{ty}`")]
-        at: Span,
-    },
-    #[error("this tuple has {count} elements, and no number {index}")]
-    #[diagnostic(code("rt::tuple-index"))]
-    TupleIndex {
-        index: u32,
-        count: usize,
-        #[label("elements count from 0")]
-        at: Span,
-    },
-    #[error("this array has {count} elements, and no number {index}")]
-    #[diagnostic(code("rt::array-index"))]
-    ArrayIndex {
-        index: i128,
-        count: u32,
-        #[label("elements count from 0")]
-        at: Span,
-    },
-    /// What is behind the pointer is not known, or has no size.
-    #[error("nothing is known about what `{ty}` points at")]
-    #[diagnostic(code("rt::opaque"))]
-    Opaque {
-        ty: String,
-        #[label("this is `{ty}`")]
-        at: Span,
-        #[help]
-        help: Option<&'static str>,
-    },
-    #[error("division by zero")]
-    #[diagnostic(code("rt::division-by-zero"))]
-    DivisionByZero {
-        #[label("this is always 0")]
-        at: Span,
-    },
-
     // Constants.
     #[error("{what} must be known when the script is compiled")]
     #[diagnostic(code("rt::not-constant"))]
@@ -450,180 +339,6 @@ pub enum Fact {
         at: Span,
     },
 
-    // Formats.
-    #[error("the format wants {}, and got {found}", words::arguments(*expected))]
-    #[diagnostic(code("rt::format-count"))]
-    FormatMissing {
-        expected: usize,
-        found: usize,
-        #[label("`{spec}` has no argument")]
-        at: Span,
-        spec: String,
-    },
-    #[error("the format wants {}, and got {found}", words::arguments(*expected))]
-    #[diagnostic(code("rt::format-count"))]
-    FormatExtra {
-        expected: usize,
-        found: usize,
-        #[label("nothing in the format prints this")]
-        at: Span,
-    },
-    #[error("`{spec}` prints {expected}, and its argument is `{found}`")]
-    #[diagnostic(code("rt::format-type"))]
-    FormatType {
-        spec: String,
-        expected: &'static str,
-        found: String,
-        #[label("prints {expected}")]
-        at: Span,
-        #[label("this is `{found}`")]
-        argument: Span,
-        #[help]
-        help: Option<&'static str>,
-    },
-    #[error("`{spec}` is no format: {reason}")]
-    #[diagnostic(code("rt::bad-format"))]
-    BadFormat {
-        spec: String,
-        reason: &'static str,
-        #[label("{reason}")]
-        at: Span,
-        #[help]
-        help: Option<&'static str>,
-    },
-
-    // Maps.
-    /// With a key here and without one there.
-    #[error("`@{name}` is used with a key and without one")]
-    #[diagnostic(code("rt::key-conflict"))]
-    KeyConflict {
-        name: String,
-        #[label("with a key here")]
-        keyed: Span,
-        #[label("without one here")]
-        scalar: Span,
-    },
-    /// All of a map where one value is wanted.
-    #[error("`@{name}` has keys, and this asks for one value")]
-    #[diagnostic(code("rt::whole-map"), help("name an element: `@{name}[key]`"))]
-    WholeMap {
-        name: String,
-        #[label("all of the map")]
-        at: Span,
-        #[label("used with a key here")]
-        keyed: Span,
-    },
-    /// An element or something else where a map is wanted.
-    #[error("`{function}` works on a whole map")]
-    #[diagnostic(code("rt::not-a-map"), help("it is `{signature}`"))]
-    NotAMap {
-        function: &'static str,
-        signature: String,
-        #[label("this is not a map")]
-        at: Span,
-    },
-    /// `delete(@keyed)`, `has_key(@scalar, …)` and the like.
-    #[error("`@{name}` has {}", if *.keyed { "keys" } else { "no keys" })]
-    #[diagnostic(code("rt::wrong-kind-of-map"))]
-    WrongKindOfMap {
-        name: String,
-        keyed: bool,
-        #[label("{}", if *keyed { "which element is meant?" } else { "there is only one value" })]
-        at: Span,
-        #[help]
-        help: Option<&'static str>,
-    },
-    #[error("the value of `@{name}` is {summary}(), and is no number")]
-    #[diagnostic(code("rt::no-number"), help("print it with `print(@{name})`"))]
-    NotReadable {
-        name: String,
-        summary: &'static str,
-        #[label("read here")]
-        at: Span,
-    },
-    #[error("`{ty}` cannot be {role} of a map")]
-    #[diagnostic(code("rt::not-storable"))]
-    NotStorable {
-        ty: String,
-        role: &'static str,
-        #[label("this is `{ty}`")]
-        at: Span,
-    },
-
-    #[error("`{what}` may still change, and is turned off")]
-    #[diagnostic(code("rt::unstable"), help("config = {{ {key} = enable }} turns it on"))]
-    Unstable {
-        what: &'static str,
-        key: &'static str,
-        #[label("used here")]
-        at: Span,
-    },
-    #[error("there is no kind of map `{name}`")]
-    #[diagnostic(code("rt::unknown-map-kind"))]
-    UnknownMapKind {
-        name: String,
-        #[label("one of hash, lruhash, percpuhash, percpulruhash")]
-        at: Span,
-        #[help]
-        help: Option<DidYouMean>,
-    },
-    #[error("`@{name}` is declared twice")]
-    #[diagnostic(code("rt::map-twice"))]
-    MapTwice {
-        name: String,
-        #[label("again")]
-        at: Span,
-        #[label("first here")]
-        first: Span,
-    },
-    /// A declared map is one with keys.
-    #[error("`@{name}` is declared as a map with keys, and used without one")]
-    #[diagnostic(code("rt::declared-with-keys"), help("a map of one value needs no declaration"))]
-    DeclaredWithKeys {
-        name: String,
-        #[label("without a key here")]
-        scalar: Span,
-        #[label("declared here")]
-        declared: Span,
-    },
-    /// Something else where a variable is to be filled in.
-    #[error("this is to get the value that was found, and must be a variable")]
-    #[diagnostic(code("rt::not-a-variable"), help("it is `{signature}`"))]
-    NotAVariable {
-        signature: String,
-        #[label("this is not a variable")]
-        at: Span,
-    },
-    /// A loop over something that has no elements.
-    #[error("this has no elements to loop over")]
-    #[diagnostic(
-        code("rt::not-iterable"),
-        help(
-            "a loop goes over a map with keys, `for ($kv : @map) {{ … }}`, or over a range, `for ($i : 0..10) {{ … }}`"
-        )
-    )]
-    NotIterable {
-        #[label("{}", if *.scalar { "this map has no keys" } else { "neither a map nor a range" })]
-        at: Span,
-        scalar: bool,
-    },
-    /// Too many callbacks would be running at once.
-    #[error("loops over maps are nested too deep")]
-    #[diagnostic(code("rt::too-deep"), help("at most {limit} may run within each other"))]
-    LoopsTooDeep {
-        #[label("this one is too deep")]
-        at: Span,
-        limit: usize,
-    },
-    #[error("{what} needs Linux {since} or later")]
-    #[diagnostic(code("rt::old-kernel"))]
-    OldKernel {
-        what: &'static str,
-        since: &'static str,
-        #[label("this kernel cannot do that")]
-        at: Span,
-    },
-
     // Statements.
     #[error("this cannot be assigned to")]
     #[diagnostic(code("rt::not-assignable"))]
@@ -653,58 +368,6 @@ pub enum Fact {
         help("a probe is `begin {{ … }}`, or `rawtracepoint:task_rename {{ … }}`")
     )]
     NoProbe,
-
-    // Attach points.
-    #[error("there is no probe type `{name}`")]
-    #[diagnostic(code("rt::unknown-probe-type"))]
-    UnknownProvider {
-        name: String,
-        #[label("unknown probe type")]
-        at: Span,
-        #[help]
-        help: Option<DidYouMean>,
-    },
-    #[error("`{text}` is not written as this probe type wants it")]
-    #[diagnostic(code("rt::attach-form"), help("write `{expected}`"))]
-    AttachForm {
-        text: String,
-        expected: String,
-        #[label("expected `{expected}`")]
-        at: Span,
-    },
-    #[error("there is no {what} `{name}`")]
-    #[diagnostic(code("rt::unknown-probe"))]
-    AttachUnknown {
-        what: String,
-        name: String,
-        #[label("no such {what}")]
-        at: Span,
-        #[help]
-        help: Option<DidYouMean>,
-    },
-    #[error("nothing matches `{text}`")]
-    #[diagnostic(code("rt::no-match"))]
-    AttachNoMatch {
-        text: String,
-        #[label("no match")]
-        at: Span,
-    },
-    #[error("this kernel cannot trace `{text}`: {reason}")]
-    #[diagnostic(code("rt::unsupported"))]
-    AttachUnsupported {
-        text: String,
-        reason: String,
-        #[label("not on this kernel")]
-        at: Span,
-    },
-    #[error("the script has {found} attach points, and no more than {limit} are allowed")]
-    #[diagnostic(code("rt::too-many-probes"), help("`config = {{ max_probes = {found} }}` allows them"))]
-    TooManyProbes {
-        found: usize,
-        limit: u32,
-        #[label("too many with this one")]
-        at: Span,
-    },
 
     /// A fact of the kernel that could not be had.
     #[error("{}", kernel_fact(.error))]
@@ -764,6 +427,12 @@ fn start_of(diagnostic: &dyn Diagnostic) -> usize {
 impl Fact {
     pub fn start(&self) -> usize {
         start_of(self)
+    }
+
+    /// Whether the other one says the same of the same place.
+    pub fn is_like(&self, other: &Fact) -> bool {
+        let code = |fact: &Fact| fact.code().map(|code| code.to_string());
+        self.start() == other.start() && code(self) == code(other)
     }
 
     pub fn kernel(error: KernelError, at: Span) -> Fact {
