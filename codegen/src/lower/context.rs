@@ -9,6 +9,7 @@ use super::Lowering;
 use super::memory::{Address, Memory};
 use crate::insn::{AluOp, Size};
 use crate::ir::{Operand, Value};
+
 impl Lowering<'_, '_> {
     pub(super) fn context_scalar(&mut self, place: Place, ty: &Type, span: Span) -> Value {
         let context = self.b.context();

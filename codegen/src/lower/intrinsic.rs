@@ -10,6 +10,7 @@ use super::memory::{Address, Memory};
 use crate::insn::{AluOp, Helper, Size, SwapBits};
 use crate::ir::{Op, Operand, Value};
 use crate::target::ReadForm;
+
 impl Lowering<'_, '_> {
     pub(super) fn intrinsic(&mut self, intrinsic: Intrinsic, args: &[Expr], ty: &Type, span: Span) -> Value {
         match intrinsic {

@@ -11,6 +11,7 @@ use crate::builtins::{Builtin, Summary};
 use crate::config::Unstable;
 use crate::typed::Expr;
 use crate::types::{Int, Type};
+
 impl Checker<'_> {
     /// `count()` and its kin: what is kept, and the number that is given.
     pub(super) fn summary(
