@@ -70,6 +70,7 @@ pub enum MapKind {
 /// One body, and everything that it is attached to.
 #[derive(Debug)]
 pub struct Probe {
+    /// The attach point, as the script has it.
     pub span: Span,
     /// At least one; more than one only for the matches of a wildcard.
     pub targets: Vec<Target>,

@@ -5,6 +5,7 @@
 //! checked and compiled once, however many matches there are.
 
 use rtscript_syntax::ast;
+use rtscript_syntax::source::Span;
 
 use super::error::{AttachFact, Expanded, Fact, Warning};
 use super::nearest::nearest;
@@ -18,6 +19,8 @@ use crate::typed;
 /// One body in one context.
 pub(super) struct Instance<'a> {
     pub probe: &'a ast::Probe,
+    /// The attach point, or the first of those that share the body.
+    pub at: Span,
     pub targets: Vec<Target>,
     pub context: Context,
     pub provider: &'a dyn Provider,
@@ -127,6 +130,7 @@ impl<'a> Checker<'a> {
                 provider: *provider,
                 probe_type: provider.probe_type(),
                 probe,
+                at: point.span,
                 targets: vec![target],
                 context,
                 dispatch: dispatch

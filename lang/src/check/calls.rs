@@ -37,7 +37,8 @@ impl Checker<'_> {
         if (least..=most).contains(&args.len()) {
             return Some(());
         }
-        if args.is_empty() {
+        let has_parentheses = at.len() as usize > row.name.len();
+        if args.is_empty() && !has_parentheses {
             self.error(Fact::NotCalled { name: row.name, signature: row.signature(), at });
         } else {
             let (signature, expected) = (row.signature(), error::arity(row.arity));

@@ -198,10 +198,16 @@ impl Checker<'_> {
             let instance = &self.instances[self.walk.instance?];
             let elsewhere = instance.locals.iter().find(|local| local.name == name).map(|local| local.span);
             let visible = self.walk.scopes.iter().flatten().map(|(name, _)| name.as_str());
-            let help = if elsewhere.is_some() { None } else { nearest(name, visible) };
+            let nearest = nearest(name, visible);
             // A macro's own variables have a number behind their name.
             let name = name.split('\'').next().unwrap_or(name).to_string();
-            self.error(Fact::UnknownVariable { name, at: span, elsewhere, help });
+            let later = elsewhere.is_some_and(|elsewhere| elsewhere.start > span.start);
+            let help = match elsewhere {
+                Some(_) if later => None,
+                Some(_) => Some(format!("what outlives a block is declared in front of it: `let ${name};`")),
+                None => nearest.map(|names| names.to_string()),
+            };
+            self.error(Fact::UnknownVariable { name, at: span, elsewhere, later, help });
             return None;
         };
         let entity = self.local_entity(local)?;

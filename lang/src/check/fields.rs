@@ -181,7 +181,15 @@ impl Checker<'_> {
         }
     }
 
+    /// `*pointer`; an address that is a plain number leads to a `uint64`.
     pub(super) fn deref(&mut self, pointer: Expr, span: Span) -> Option<Expr> {
+        let pointer = match pointer.ty {
+            Type::Int(_) => {
+                let space = self.instances[self.walk.instance?].context.space;
+                cast(pointer, &Type::pointer(Type::U64, space))
+            }
+            _ => pointer,
+        };
         let Type::Pointer(to, _) = &pointer.ty else {
             let ty = self.type_name(&pointer.ty);
             self.error(TypeFact::NoPointer { ty, at: pointer.span });

@@ -19,6 +19,17 @@ impl Checker<'_> {
         let values: Vec<Option<Expr>> = rest.iter().map(|arg| self.expr(arg)).collect();
         let text = match self.expr(first)?.kind {
             ExprKind::String(bytes) => bytes,
+            ExprKind::Int(value) => {
+                let what = error::format_of(function);
+                let value = value.cast_signed().to_string();
+                self.error(Fact::BadConstant {
+                    what,
+                    expected: "a text in quotes".to_string(),
+                    value,
+                    at: first.span,
+                });
+                return None;
+            }
             _ => {
                 self.error(Fact::NotConstant { what: error::format_of(function), at: first.span });
                 return None;
@@ -134,7 +145,7 @@ impl Checker<'_> {
                 }
                 Err((length, reason, help)) => {
                     let end = (start + length).min(text.len());
-                    let spec = String::from_utf8_lossy(&text[start..end]).into_owned();
+                    let spec = String::from_utf8_lossy(&text[start..end]).escape_debug().to_string();
                     let at = self.span_in_literal(whole, text, start, end);
                     self.error(FormatFact::BadFormat { spec, reason, at, help });
                     return None;

@@ -129,6 +129,9 @@ impl Checker<'_> {
         let facts = &self.entities.maps[map];
         if let (None, Some(keyed), false) = (key, facts.keyed, self.quiet) {
             self.error(MapFact::WholeMap { name: name.to_string(), at: span, keyed });
+            // This use is dealt with: it makes no conflict as well.
+            let scalar = &mut self.entities.maps[map].scalar;
+            *scalar = scalar.filter(|first| *first != span);
             return None;
         }
         let entity = facts.value;
@@ -209,7 +212,8 @@ impl Checker<'_> {
             let key = facts.keyed.map(|at| (self.entities.ty(facts.key), at));
             let key = match key {
                 Some((Some(ty), at)) => {
-                    if self.structs.layout(&ty).size > MAX_KEY {
+                    // A hash of the kernel has no keys without bytes.
+                    if !(1..=MAX_KEY).contains(&self.structs.layout(&ty).size) {
                         let ty = self.type_name(&ty);
                         self.error(MapFact::NotStorable { ty, role: "the key", at });
                     }

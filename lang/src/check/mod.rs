@@ -175,7 +175,7 @@ impl Checker<'_> {
                 })
                 .collect();
             probes.push(typed::Probe {
-                span: instance.probe.span,
+                span: instance.at,
                 targets: instance.targets.clone(),
                 context: instance.context.clone(),
                 dispatch: instance.dispatch.clone(),

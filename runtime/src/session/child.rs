@@ -4,7 +4,7 @@
 //! This forks by hand: the child blocks on a pipe until a byte comes, and says on a second one, which closes by itself
 //! at the `exec`, why it could not be executed.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -33,7 +33,7 @@ impl Child {
         let Some(program) = words.first() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
         };
-        find_program(OsStr::new(program))?;
+        let file = find_program(OsStr::new(program))?;
         let mut pointers: Vec<*const libc::c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
         pointers.push(std::ptr::null());
         let (go_read, go_write) = pipe()?;
@@ -45,7 +45,7 @@ impl Child {
         }
         if pid == 0 {
             drop(go_write);
-            run_child(go_read, failure_write, &pointers);
+            run_child(go_read, failure_write, &file, &pointers);
         }
         // SAFETY: pidfd_open takes a pid and flags; the result is a new descriptor or an error.
         let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -121,7 +121,7 @@ impl Drop for Child {
 }
 
 /// In the child: waits, then executes. Never returns.
-fn run_child(mut go: File, mut failure: File, args: &[*const libc::c_char]) -> ! {
+fn run_child(mut go: File, mut failure: File, file: &CStr, args: &[*const libc::c_char]) -> ! {
     let mut byte = [0];
     let released = matches!(go.read(&mut byte), Ok(1));
     if released {
@@ -131,7 +131,7 @@ fn run_child(mut go: File, mut failure: File, args: &[*const libc::c_char]) -> !
             libc::sigemptyset(&raw mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
             libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-            libc::execvp(args[0], args.as_ptr());
+            libc::execv(file.as_ptr(), args.as_ptr());
         }
         let error = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
         // Nobody is left to tell if this fails.
@@ -141,26 +141,24 @@ fn run_child(mut go: File, mut failure: File, args: &[*const libc::c_char]) -> !
     unsafe { libc::_exit(127) }
 }
 
-/// Says early that a command does not exist, as the shell's search would find.
-fn find_program(program: &OsStr) -> io::Result<()> {
+/// The file of a command, as the shell's search would find it. So a trace shows one `execve`, and none that fails.
+fn find_program(program: &OsStr) -> io::Result<CString> {
     let executable = |path: &std::path::Path| {
-        let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
-            return false;
-        };
+        let path = CString::new(path.as_os_str().as_bytes()).ok()?;
         // SAFETY: a valid C string.
-        unsafe { libc::access(path.as_ptr(), libc::X_OK) == 0 }
+        (unsafe { libc::access(path.as_ptr(), libc::X_OK) } == 0).then_some(path)
     };
     if program.as_bytes().contains(&b'/') {
         let path = std::path::Path::new(program);
-        if executable(path) {
-            return Ok(());
+        if let Some(path) = executable(path) {
+            return Ok(path);
         }
         std::fs::metadata(path)?;
         return Err(io::Error::from_raw_os_error(libc::EACCES));
     }
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
-    let found = std::env::split_paths(&path).any(|dir| executable(&dir.join(program)));
-    if found { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ENOENT)) }
+    let found = std::env::split_paths(&path).map(|dir| dir.join(program)).filter(|path| path.is_file());
+    found.filter_map(|path| executable(&path)).next().ok_or(io::Error::from_raw_os_error(libc::ENOENT))
 }
 
 /// A pipe that closes at an exec: `(read end, write end)`.

@@ -141,10 +141,11 @@ pub enum Fact {
         name: String,
         #[label("not assigned in this block or one around it")]
         at: Span,
-        #[label("assigned here, in another block")]
+        #[label("assigned {}", if *.later { "only later, here" } else { "here, in another block" })]
         elsewhere: Option<Span>,
+        later: bool,
         #[help]
-        help: Option<DidYouMean>,
+        help: Option<String>,
     },
     /// A map that is read and that nothing assigns.
     #[error("nothing is ever stored in `@{name}`")]
