@@ -138,6 +138,7 @@ impl Features {
             | ProgramKind::Kretprobe
             | ProgramKind::Uprobe => self.perf_cookies,
             ProgramKind::Fentry | ProgramKind::Fexit => self.tracing_cookies,
+            ProgramKind::Iter => false,
         }
     }
 }

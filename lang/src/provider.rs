@@ -62,6 +62,16 @@ pub trait Provider: Sync {
         Ok(None)
     }
 
+    /// The kernel's structure that `ctx` points at, where each target has its own. Such a context is never shared.
+    fn context_struct(&self, _: &Target) -> Option<String> {
+        None
+    }
+
+    /// Whether the programs of `target` print into the file by whose reading they are run: nobody takes their events.
+    fn prints_to_reader(&self, _: &Target) -> bool {
+        false
+    }
+
     /// What `probetype` is in its probes.
     fn probe_type(&self) -> &'static str {
         self.names()[0]
@@ -265,6 +275,9 @@ pub enum ProgramKind {
     Fentry,
     /// At its end; behind the arguments is what it returns.
     Fexit,
+    /// For each object of a kind, while somebody reads the iterator, and once more behind the last one. The context is a
+    /// structure, `bpf_iter__NAME`; its first member is the iteration's, and its last pointer is null where there is no object.
+    Iter,
 }
 
 impl ProgramKind {
@@ -277,8 +290,8 @@ impl ProgramKind {
             | ProgramKind::Kretprobe
             | ProgramKind::Fentry
             | ProgramKind::Fexit => true,
-            // A uprobe is told where it is attached.
-            ProgramKind::PerfEvent | ProgramKind::Uprobe => false,
+            // They are told where they are attached.
+            ProgramKind::PerfEvent | ProgramKind::Uprobe | ProgramKind::Iter => false,
         }
     }
 }

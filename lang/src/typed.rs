@@ -80,6 +80,8 @@ pub struct Probe {
     pub locals: PrimaryMap<LocalId, Local>,
     pub predicate: Option<Expr>,
     pub body: Block,
+    /// It prints into the file by whose reading it is run, and nobody takes events of it.
+    pub prints_to_reader: bool,
 }
 
 /// How a body tells its targets from one another, and from what it does not want.
@@ -412,6 +414,9 @@ pub enum Intrinsic {
     /// `(format, args…)`: prints to the kernel's trace pipe. The format is a literal; there are up to three numbers or
     /// strings.
     TracePrint,
+    /// `(format, args…)`: prints into the file that an iterator is read by. The format is a literal of the kernel's own
+    /// `printf`; there are up to twelve arguments, numbers of 64 bits and at most one string.
+    SeqPrint,
 }
 
 impl Intrinsic {
@@ -419,7 +424,11 @@ impl Intrinsic {
     pub fn has_effect(self) -> bool {
         matches!(
             self,
-            Intrinsic::Signal | Intrinsic::SignalThread | Intrinsic::TracePrint | Intrinsic::WriteUser
+            Intrinsic::Signal
+                | Intrinsic::SignalThread
+                | Intrinsic::TracePrint
+                | Intrinsic::SeqPrint
+                | Intrinsic::WriteUser
         )
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use aya_obj::generated::bpf_attach_type;
 use rtscript_lang::kernel::Kernel;
@@ -23,6 +24,11 @@ pub trait Attach: Provider {
         cookie: u64,
         environment: &Environment<'_>,
     ) -> io::Result<Vec<OwnedFd>>;
+
+    /// Where the link of an iterator is pinned once everything is attached; without a pin it is read at once.
+    fn pin(&self, _: &Target) -> Option<PathBuf> {
+        None
+    }
 
     /// Attaches a program that was loaded as [`Loading::Together`] to many targets in one call; the numbers are their
     /// cookies.

@@ -145,7 +145,7 @@ pub fn kind(kind: ProgramKind) -> bpf_prog_type {
         ProgramKind::Kprobe | ProgramKind::Kretprobe | ProgramKind::Uprobe => {
             bpf_prog_type::BPF_PROG_TYPE_KPROBE
         }
-        ProgramKind::Fentry | ProgramKind::Fexit => bpf_prog_type::BPF_PROG_TYPE_TRACING,
+        ProgramKind::Fentry | ProgramKind::Fexit | ProgramKind::Iter => bpf_prog_type::BPF_PROG_TYPE_TRACING,
     }
 }
 

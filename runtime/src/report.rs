@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use miette::{Diagnostic, Report, Severity};
 use rtscript_codegen::object::SiteKind;
@@ -139,6 +140,33 @@ impl AttachRefused {
             Some(_) | None => None,
         };
         AttachRefused { target: target.to_owned(), error, span, help: help.map(str::to_owned) }
+    }
+}
+
+/// An iterator that cannot be pinned.
+#[derive(Debug, Error, Diagnostic)]
+#[error("cannot pin to {}: {error}", path.display())]
+#[diagnostic(code("rt::pin"))]
+pub struct PinRefused {
+    pub path: PathBuf,
+    pub error: io::Error,
+    #[label("this probe")]
+    pub span: Span,
+    #[help]
+    pub help: Option<&'static str>,
+}
+
+impl PinRefused {
+    pub fn new(path: PathBuf, error: io::Error, span: Span) -> PinRefused {
+        let help = match errno(&error) {
+            Some(libc::EEXIST) => Some("something has this name: remove it, or take another one"),
+            Some(libc::EPERM) => {
+                Some("there is no BPF file system: `mount -t bpf bpf /sys/fs/bpf` makes one")
+            }
+            Some(libc::ENOENT) => Some("there is no such directory"),
+            Some(_) | None => None,
+        };
+        PinRefused { path, error, span, help }
     }
 }
 

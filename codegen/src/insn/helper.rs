@@ -55,6 +55,7 @@ helpers! {
     Jiffies64 = 118, "bpf_jiffies64";
     GetNsCurrentPidTgid = 120, "bpf_get_ns_current_pid_tgid";
     KtimeGetBootNs = 125, "bpf_ktime_get_boot_ns";
+    SeqPrintf = 126, "bpf_seq_printf";
     RingbufOutput = 130, "bpf_ringbuf_output";
     RingbufReserve = 131, "bpf_ringbuf_reserve";
     RingbufSubmit = 132, "bpf_ringbuf_submit";

@@ -294,7 +294,8 @@ impl Lowering<'_, '_> {
             | Intrinsic::CompareBytes
             | Intrinsic::Signal
             | Intrinsic::SignalThread
-            | Intrinsic::TracePrint => {}
+            | Intrinsic::TracePrint
+            | Intrinsic::SeqPrint => {}
         }
     }
 

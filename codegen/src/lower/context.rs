@@ -16,6 +16,7 @@ impl Lowering<'_, '_> {
         match place {
             Place::Word(offset) => {
                 let word = self.b.load(Size::D, false, context, offset as i32);
+                let word = self.of_iteration(word, Size::D);
                 self.cut(word, ty)
             }
             Place::Bytes(_) | Place::DataLoc(_) | Place::RelLoc(_) => {

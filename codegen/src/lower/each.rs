@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 
+use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::record::Record;
 use rtscript_lang::typed::mentions::{Mention, mentions};
 use rtscript_lang::typed::{Block, LocalId, MapId};
@@ -105,6 +106,16 @@ impl Lowering<'_, '_> {
 
     /// Ends the probe, also from within the body of such a loop.
     pub(super) fn leave(&mut self, value: Operand) {
+        let value = match self.probe.context.program {
+            // The verifier takes no other value.
+            ProgramKind::Fentry | ProgramKind::Fexit | ProgramKind::Iter => Operand::Imm(0),
+            ProgramKind::RawTracepoint
+            | ProgramKind::Tracepoint
+            | ProgramKind::PerfEvent
+            | ProgramKind::Uprobe
+            | ProgramKind::Kprobe
+            | ProgramKind::Kretprobe => value,
+        };
         let value = self.b.operand(value);
         let Some(round) = &self.round else { return self.b.ret(value) };
         let shared = round.shared;

@@ -97,6 +97,7 @@ impl Lowering<'_, '_> {
             Intrinsic::Signal => self.signal(Helper::SendSignal, &args[0], span),
             Intrinsic::SignalThread => self.signal(Helper::SendSignalThread, &args[0], span),
             Intrinsic::TracePrint => self.trace_print(args),
+            Intrinsic::SeqPrint => self.seq_print(args),
             // No scalars.
             Intrinsic::Comm
             | Intrinsic::Str

@@ -167,7 +167,8 @@ impl Lowering<'_, '_> {
             }
             (Memory::Own | Memory::Context, _) => {
                 let at = self.flat(address);
-                self.load(size, signed, at.base, at.offset)
+                let value = self.load(size, signed, at.base, at.offset);
+                if at.memory == Memory::Context { self.of_iteration(value, size) } else { value }
             }
             (Memory::Kernel, ReadForm::Cast) => {
                 self.test_kernel_pointer(address.base, span);

@@ -29,6 +29,7 @@ mod effect;
 mod event;
 mod expr;
 mod intrinsic;
+mod iteration;
 mod map;
 mod memory;
 mod operand;
@@ -354,6 +355,7 @@ impl<'a, 'p> Lowering<'a, 'p> {
         if let Some(dispatch) = &probe.dispatch {
             self.dispatch(dispatch);
         }
+        self.wait_for_room();
         self.make_locals(None, &probe.body);
         if let Some(predicate) = &self.probe.predicate {
             let (body, out) = (self.b.block(), self.b.block());

@@ -29,6 +29,9 @@ impl Checker<'_> {
         if act.is_unsafe() && !self.options.allow_unsafe {
             self.error(Fact::Unsafe { name: row.name, at: span });
         }
+        if let Some(printed) = self.print_to_reader(row, act, args, span) {
+            return printed;
+        }
         let kind = match act {
             Act::Printf => self.formatted(row, args, |format, args| Action::Printf { format, args })?,
             Act::Cat => self.formatted(row, args, |format, args| Action::Cat { format, args })?,

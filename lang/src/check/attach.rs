@@ -94,6 +94,7 @@ impl<'a> Checker<'a> {
                 provider.context_without_types(&target, self.kernel, &mut self.structs)
             };
             let context = match context {
+                Ok(context) if provider.context_struct(&target).is_some() => context,
                 Ok(context) => uses.trim(context),
                 Err(error) => {
                     self.attach_error(error, &target.name, name, point, expanded);

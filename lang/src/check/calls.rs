@@ -54,6 +54,9 @@ impl Checker<'_> {
             return None;
         }
         self.arity(row, args, span)?;
+        if args.is_empty() {
+            self.warn_of_reader(row, span);
+        }
         match row.means {
             Means::Computed(intrinsic, plain) => {
                 if matches!(intrinsic, Intrinsic::Pid | Intrinsic::Tid) {

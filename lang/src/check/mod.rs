@@ -34,6 +34,7 @@ mod nearest;
 mod numbers;
 mod operators;
 mod options;
+mod reader;
 mod settings;
 mod shape;
 mod solve;
@@ -182,6 +183,7 @@ impl Checker<'_> {
                 locals,
                 predicate,
                 body,
+                prints_to_reader: instance.provider.prints_to_reader(&instance.targets[0]),
             });
         }
         self.refuse_unknown_options();

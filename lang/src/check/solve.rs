@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 use super::error::{self, TypeFact, Warning};
 use super::shape::Shape;
 use super::{Checker, attach};
+use crate::provider::ProgramKind;
 use crate::typed::{self, CompareOp, ExprKind, Intrinsic, LocalId, MapId, MapKind};
 use crate::types::{Int, Structs, Type};
 
@@ -190,13 +191,28 @@ impl<'a> Checker<'a> {
             let kind = ExprKind::And(Box::new(first), Box::new(second));
             typed::Expr { kind, ty: Type::Bool, span }
         };
-        let predicate = [filter, native, own].into_iter().flatten().reduce(both);
+        let object = self.has_object(span);
+        let predicate = [filter, native, object, own].into_iter().flatten().reduce(both);
         let body = self.block(&probe.body);
         self.walk.scopes.pop();
         if !self.quiet {
             self.walk.instance = None;
         }
         (predicate, body)
+    }
+
+    /// Of an iterator: whether there is an object, and not the end, for which the kernel runs the program once more.
+    fn has_object(&self, span: Span) -> Option<typed::Expr> {
+        let context = &self.instances[self.walk.instance?].context;
+        if context.program != ProgramKind::Iter {
+            return None;
+        }
+        let last = context.args.iter().rposition(|arg| matches!(arg.ty, Type::Pointer(..)))?;
+        let object =
+            typed::Expr { kind: ExprKind::Arg(last as u32), ty: context.args[last].ty.clone(), span };
+        let null = typed::Expr { kind: ExprKind::Int(0), ty: object.ty.clone(), span };
+        let kind = ExprKind::Compare(CompareOp::Ne, Box::new(object), Box::new(null));
+        Some(typed::Expr { kind, ty: Type::Bool, span })
     }
 
     /// Whether the running program is a 64-bit one: bit 1 of its status (TS_COMPAT of x86) is not set.

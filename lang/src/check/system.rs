@@ -74,11 +74,13 @@ impl Checker<'_> {
 
     /// `ctx`: the address of what the kernel hands to the program.
     pub(super) fn context(&mut self, span: Span) -> Option<Expr> {
-        let program = self.instances[self.walk.instance?].context.program;
-        let of = match program {
+        let instance = &self.instances[self.walk.instance?];
+        let own = instance.provider.context_struct(&instance.targets[0]);
+        let of = match instance.context.program {
             ProgramKind::PerfEvent => Some("bpf_perf_event_data"),
             ProgramKind::RawTracepoint => Some("bpf_raw_tracepoint_args"),
             ProgramKind::Uprobe | ProgramKind::Kprobe | ProgramKind::Kretprobe => Some("pt_regs"),
+            ProgramKind::Iter => own.as_deref(),
             ProgramKind::Tracepoint | ProgramKind::Fentry | ProgramKind::Fexit => None,
         };
         let ty = of.and_then(|of| self.structs.tagged(ast::Tag::Struct, of, self.kernel).ok()?);
@@ -98,9 +100,10 @@ impl Checker<'_> {
                 let kind = ExprKind::Call(Intrinsic::UserSymbol, vec![address]);
                 Some(Expr { kind, ty: Type::UserSymbol, span })
             }
-            ProgramKind::RawTracepoint | ProgramKind::Tracepoint | ProgramKind::PerfEvent => {
-                self.not_here(row, "only probes of functions have one", span)
-            }
+            ProgramKind::RawTracepoint
+            | ProgramKind::Tracepoint
+            | ProgramKind::PerfEvent
+            | ProgramKind::Iter => self.not_here(row, "only probes of functions have one", span),
         }
     }
 

@@ -11,6 +11,7 @@
 //! | `map.rs` | create, read and write maps, one element or all |
 //! | `program.rs` | load, test-run and ask about programs; program BTF |
 //! | `link.rs` | attach programs |
+//! | `iterator.rs` | programs that run for each of the kernel's objects |
 //! | `perf.rs` | perf events that programs are attached to |
 //! | `counter.rs` | perf events that count: clocks, faults, cycles, accesses to an address |
 //! | `mapped.rs` | an array map as shared memory |
@@ -26,6 +27,7 @@ use aya_obj::generated::{bpf_attr, bpf_cmd};
 
 pub mod changes;
 pub mod counter;
+mod iterator;
 mod link;
 mod map;
 mod mapped;
@@ -35,6 +37,7 @@ mod ring;
 #[cfg(test)]
 pub(crate) mod test;
 
+pub use iterator::{IterateOver, attach_iterator, open_iterator, pin};
 pub use link::{
     attach_kprobe_multi, attach_perf_event, attach_raw_tracepoint, attach_tracing, attach_uprobe_multi,
 };
@@ -137,6 +140,8 @@ fn name_of(command: bpf_cmd) -> &'static str {
         bpf_cmd::BPF_BTF_GET_NEXT_ID => "BPF_BTF_GET_NEXT_ID",
         bpf_cmd::BPF_BTF_GET_FD_BY_ID => "BPF_BTF_GET_FD_BY_ID",
         bpf_cmd::BPF_LINK_CREATE => "BPF_LINK_CREATE",
+        bpf_cmd::BPF_ITER_CREATE => "BPF_ITER_CREATE",
+        bpf_cmd::BPF_OBJ_PIN => "BPF_OBJ_PIN",
         bpf_cmd::BPF_ENABLE_STATS => "BPF_ENABLE_STATS",
         // The commands of the kernel's own enum that this layer does not use.
         _ => "bpf",

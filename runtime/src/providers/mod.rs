@@ -8,6 +8,7 @@ mod fentry;
 mod functions;
 mod hardware;
 mod interval;
+mod iter;
 mod kprobe;
 #[cfg(test)]
 mod live_tests;
@@ -45,6 +46,7 @@ pub const PROVIDERS: &[&dyn Attach] = &[
     &kprobe::KRETPROBE,
     &fentry::FENTRY,
     &fentry::FEXIT,
+    &iter::Iter,
     &uprobe::Uprobe,
     &uprobe::Uretprobe,
     &usdt::Usdt,

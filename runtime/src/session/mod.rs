@@ -7,6 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `probes.rs` | running `begin` and `end`, attaching, detaching |
+//! | `iterators.rs` | reading iterators, which runs their programs |
 //! | `events.rs` | events in their order, and waiting for them |
 //! | `globals.rs` | the memory that programs and this side share |
 //! | `maps.rs` | the script's maps, read and changed |
@@ -18,6 +19,7 @@
 pub mod child;
 pub mod events;
 pub mod globals;
+pub mod iterators;
 pub mod maps;
 pub mod probes;
 mod ready;
@@ -128,6 +130,23 @@ pub enum Mode {
     Bench,
 }
 
+/// What events are followed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// All iterators are read to their ends.
+    IteratorsEnd,
+    Stopped,
+}
+
+/// Why events are not followed any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Iterated,
+    Signal,
+    /// The script or the child has ended, or nobody reads the output.
+    Other,
+}
+
 /// A loaded script that runs.
 pub struct Session<'a> {
     object: &'a Object,
@@ -203,15 +222,22 @@ impl<'a> Session<'a> {
             return Ok(0);
         }
         self.run_ours(Phase::Begin)?;
-        let attached = if self.globals.is_exiting() { 0 } else { self.attach()? };
-        self.announce(attached);
-        let mut signalled = false;
+        let mut attached = 0;
         if !self.globals.is_exiting() {
+            attached = self.attach()?;
+            self.probes.start_iterators(&self.object.sources)?;
+        }
+        self.announce(attached);
+        let deadline = self.settings.duration.and_then(|duration| Instant::now().checked_add(duration));
+        // What iterators go over is what there is before the child executes anything.
+        let mut stop = self.follow(&signals, deadline, Until::IteratorsEnd)?;
+        if stop == Stop::Iterated && !self.globals.is_exiting() {
             let released = self.release_child()?;
-            if released || attached > 0 || for_signals > 0 {
-                signalled = self.follow(&signals)?;
+            if released || self.probes.are_attached() || for_signals > 0 {
+                stop = self.follow(&signals, deadline, Until::Stopped)?;
             }
         }
+        let signalled = stop == Stop::Signal;
         self.probes.detach();
         self.drain();
         self.globals.go_on();
@@ -249,6 +275,9 @@ impl<'a> Session<'a> {
 
     /// Says that all is attached, and to how much.
     fn announce(&mut self, attached: usize) {
+        for path in self.probes.iterators.pins() {
+            say(format_args!("Pinned to {}", path.display()));
+        }
         let ours = [Phase::Begin, Phase::Signal, Phase::End].map(|phase| self.probes.count(phase));
         self.out.attached(attached + ours.iter().sum::<usize>());
         tell_ready();
@@ -265,18 +294,29 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Prints events until there is a reason to stop; true where that was a signal.
-    fn follow(&mut self, signals: &Signals) -> Result<bool, Failure> {
-        let deadline = self.settings.duration.and_then(|duration| Instant::now().checked_add(duration));
+    /// Reads iterators and prints events until there is a reason to stop.
+    fn follow(
+        &mut self,
+        signals: &Signals,
+        deadline: Option<Instant>,
+        until: Until,
+    ) -> Result<Stop, Failure> {
         loop {
+            if until == Until::IteratorsEnd && self.probes.iterators.are_done() {
+                return Ok(Stop::Iterated);
+            }
             // While nobody reads the output, events stay where they are; what does not fit there is counted.
             let was_blocked = self.is_blocked();
+            if !was_blocked && !self.globals.is_exiting() {
+                let read = self.probes.iterators.read();
+                read.map_err(|error| Failure::line(format!("cannot read the iterator: {error}")))?;
+            }
             let look = if was_blocked { Look::Nothing } else { self.look() };
             self.out.flush();
             self.tell_warnings();
             let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
             if is_late || self.globals.is_exiting() || self.has_enough() || self.out.broken().is_some() {
-                return Ok(false);
+                return Ok(Stop::Other);
             }
             let blocked = self.is_blocked();
             if was_blocked && !blocked {
@@ -295,17 +335,20 @@ impl<'a> Session<'a> {
             let timeout =
                 if blocked { Some(timeout.map_or(RELUCTANT, |time| time.min(RELUCTANT))) } else { timeout };
             let events = self.events.as_ref().filter(|_| !blocked);
+            // Between two reads it is only asked what else there is.
+            let timeout =
+                if until == Until::IteratorsEnd && !blocked { Some(Duration::ZERO) } else { timeout };
             wait(events, look, &self.globals, &mut polled, timeout)
                 .map_err(|error| Failure::line(format!("cannot wait for events: {error}")))?;
             let is_gone = |fd: &libc::pollfd| fd.revents & (libc::POLLERR | libc::POLLHUP) != 0;
             let child_ended = self.child.as_mut().is_some_and(|child| child.try_wait().is_some());
             match signals.received() {
-                Received::End => return Ok(true),
+                Received::End => return Ok(Stop::Signal),
                 Received::User => self.run_ours(Phase::Signal)?,
                 Received::Nothing => {}
             }
             if child_ended || polled.last().is_some_and(is_gone) {
-                return Ok(false);
+                return Ok(Stop::Other);
             }
         }
     }

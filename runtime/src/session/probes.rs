@@ -11,11 +11,12 @@ use rtscript_lang::provider::{Phase, ProgramKind, Target};
 use rtscript_lang::syntax::source::Sources;
 
 use super::globals::Globals;
+use super::iterators::Iterators;
 use crate::attach::{Attach, Environment};
 use crate::bpf::{Program, TestRun};
 use crate::list::provider_of;
 use crate::load::LoadedProgram;
-use crate::report::{AttachRefused, Failure, SomeRefused, warn};
+use crate::report::{AttachRefused, Failure, PinRefused, SomeRefused, warn};
 
 /// Threads that close links at a time: the kernel's grace periods are waited for together.
 const CLOSERS: usize = 40;
@@ -27,11 +28,21 @@ pub struct Probes<'a> {
     links: Vec<OwnedFd>,
     /// Those that take the kernel long to close.
     slow_links: Vec<OwnedFd>,
+    /// Links of iterators, by the positions of their program and their target.
+    iterator_links: Vec<(&'a ProgramInfo, &'a Target, OwnedFd)>,
+    pub iterators: Iterators,
 }
 
 impl<'a> Probes<'a> {
     pub fn new(object: &'a Object, programs: &'a [LoadedProgram]) -> Probes<'a> {
-        Probes { object, programs, links: Vec::new(), slow_links: Vec::new() }
+        Probes {
+            object,
+            programs,
+            links: Vec::new(),
+            slow_links: Vec::new(),
+            iterator_links: Vec::new(),
+            iterators: Iterators::default(),
+        }
     }
 
     /// How many attach points there are of a phase.
@@ -82,6 +93,9 @@ impl<'a> Probes<'a> {
                 }
                 for (target, cookie) in targets {
                     match attach_one(target, program, *cookie, environment) {
+                        Ok(links) if kind == ProgramKind::Iter => {
+                            self.iterator_links.extend(links.into_iter().map(|link| (info, target, link)));
+                        }
                         Ok(links) => made.extend(links),
                         Err(error) => refused.push((target, error)),
                     }
@@ -89,7 +103,9 @@ impl<'a> Probes<'a> {
             }
             count += info.targets.len() - refused.len();
             match kind {
-                ProgramKind::RawTracepoint | ProgramKind::PerfEvent => self.links.extend(made),
+                ProgramKind::RawTracepoint | ProgramKind::PerfEvent | ProgramKind::Iter => {
+                    self.links.extend(made);
+                }
                 ProgramKind::Tracepoint
                 | ProgramKind::Kprobe
                 | ProgramKind::Kretprobe
@@ -113,9 +129,35 @@ impl<'a> Probes<'a> {
         Ok(count)
     }
 
+    /// Opens the iterators, and makes the pins of those that have one: of all of them, or of none.
+    pub fn start_iterators(&mut self, sources: &Sources) -> Result<(), Failure> {
+        for (info, target, link) in std::mem::take(&mut self.iterator_links) {
+            let pin = provider_of(target).and_then(|provider| provider.pin(target));
+            let started = match &pin {
+                Some(path) => self.iterators.pin(&link, path),
+                None => self.iterators.open(&link),
+            };
+            if let Err(error) = started {
+                self.iterators.unpin();
+                let refused = match pin {
+                    Some(path) => Failure::refused(PinRefused::new(path, error, info.span), sources),
+                    None => Failure::refused(AttachRefused::new(&target.name, error, info.span), sources),
+                };
+                return Err(refused);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything is attached that the kernel may run.
+    pub fn are_attached(&self) -> bool {
+        !self.links.is_empty() || !self.slow_links.is_empty()
+    }
+
     /// Detaches everything, and returns when no program runs any more.
     pub fn detach(&mut self) {
         self.links.clear();
+        self.iterator_links.clear();
         drop_together(std::mem::take(&mut self.slow_links));
     }
 

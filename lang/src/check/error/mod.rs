@@ -295,6 +295,20 @@ pub enum Fact {
         #[label("not here")]
         at: Span,
     },
+    /// A specification that the kernel's own `printf` does not know, which prints what a pinned iterator prints.
+    #[error("a pinned iterator cannot print `{spec}`")]
+    #[diagnostic(
+        code("rt::format"),
+        help(
+            "the kernel prints %d, %u, %x, %X, %c and %p there, and %s of numbers, strings and kernel symbols; flags and a width, \
+             but no precision"
+        )
+    )]
+    ReaderFormat {
+        spec: String,
+        #[label("not here")]
+        at: Span,
+    },
     /// An action where a value is wanted.
     #[error("`{name}` has no value")]
     #[diagnostic(code("rt::no-value"))]

@@ -50,6 +50,18 @@ pub enum Warning {
         #[label("no match")]
         at: Span,
     },
+    /// In an iterator, something of the process that reads it.
+    #[error("in an iterator `{name}` is of the process that reads it")]
+    #[diagnostic(
+        code("rt::reader"),
+        severity(warning),
+        help("the object is a member of `ctx`: `ctx.task.tgid`, `ctx.task.comm`")
+    )]
+    OfReader {
+        name: &'static str,
+        #[label("of rtscript itself")]
+        at: Span,
+    },
     /// `cpid` where `-c` started nothing.
     #[error("there is no command, so `cpid` is 0")]
     #[diagnostic(code("rt::no-child"), severity(warning), help("`-c` starts one, and `has_cpid` tells"))]

@@ -1,0 +1,108 @@
+//! Programs that the kernel runs for each object that an iterator goes over.
+
+use rtscript_lang::provider::ProgramKind;
+use rtscript_lang::record::globals;
+use rtscript_lang::typed::{Expr, ExprKind, Intrinsic};
+use rtscript_lang::types::Type;
+
+use super::Lowering;
+use super::memory::Memory;
+use crate::insn::{Cond, Helper, Size};
+use crate::ir::{Op, Operand, Value};
+
+/// What a program returns so that its reader gets `EAGAIN`, and the next reader the same object again (5.8).
+const AGAIN: i32 = 1;
+const BPF_RB_AVAIL_DATA: i32 = 0;
+/// The kernel formats strings of no more bytes, the NUL included.
+const LONGEST_TEXT: u32 = 512;
+
+impl Lowering<'_, '_> {
+    /// Before anything is done for an object: where half of the ring is full, or the script has ended, the program leaves, and is
+    /// run for the same object when somebody reads on. So an iteration of any length loses nothing.
+    pub(super) fn wait_for_room(&mut self) {
+        let is_read_by_us = self.probe.context.program == ProgramKind::Iter && !self.probe.prints_to_reader;
+        let Some(ring) = self.shared.ring.filter(|_| is_read_by_us) else { return };
+        let half = (self.shared.maps[ring].max_entries / 2) as i32;
+        let (query, go_on, later) = (self.b.block(), self.b.block(), self.b.cold_block());
+        let globals = self.b.value(Op::GlobalAddr(globals::EXITING));
+        let exiting = self.b.load(Size::W, false, globals, 0);
+        self.b.branch(Cond::Eq, exiting, Operand::Imm(0), query, later);
+        self.b.switch_sealed(query);
+        let ring = self.b.value(Op::MapRef(ring));
+        let used =
+            self.b.call(Helper::RingbufQuery, &[Operand::Value(ring), Operand::Imm(BPF_RB_AVAIL_DATA)]);
+        self.b.branch(Cond::Le, used, Operand::Imm(half), go_on, later);
+        self.b.switch_sealed(later);
+        self.b.ret(Operand::Imm(AGAIN));
+        self.b.switch_sealed(go_on);
+    }
+
+    /// A word of an iterator's context, as a number. The verifier follows the pointers there, and before they are held against null it
+    /// lets nothing be added to them; negated, they are numbers to it, as all other pointers of the kernel are here.
+    pub(super) fn of_iteration(&mut self, word: Value, size: Size) -> Value {
+        if self.probe.context.program != ProgramKind::Iter || size != Size::D {
+            return word;
+        }
+        let negated = self.b.value(Op::Neg(word));
+        let number = self.b.value(Op::Neg(negated));
+        // The program runs for an object.
+        self.trust(number);
+        number
+    }
+
+    /// Prints into the file that is being read.
+    pub(super) fn seq_print(&mut self, args: &[Expr]) -> Value {
+        let Some((format, values)) = args.split_first() else { return self.b.iconst(0) };
+        let words: Vec<Value> = values
+            .iter()
+            .map(|value| if value.ty.is_scalar() { self.scalar(value) } else { self.kernel_text(value) })
+            .collect();
+        let size = match &format.kind {
+            ExprKind::String(text) => text.len() as i32 + 1,
+            _ => 1,
+        };
+        let format = self.place(format);
+        let format = self.pointer(&format);
+        let data = self.b.slot((words.len() as u32 * 8).max(8));
+        let data = self.slot_address(data);
+        for (index, word) in (0..).zip(&words) {
+            let at = data.plus(index * 8);
+            self.b.store(Size::D, at.base, at.offset, Operand::Value(*word));
+        }
+        let data = if words.is_empty() { Operand::Imm(0) } else { Operand::Value(self.pointer(&data)) };
+        // The iteration's own structure is the context's first member, and the file that one's; both as the verifier knows them.
+        let context = self.b.context();
+        let meta = self.b.load(Size::D, false, context, 0);
+        let file = self.b.load(Size::D, false, meta, 0);
+        let args = [
+            Operand::Value(file),
+            Operand::Value(format),
+            Operand::Imm(size),
+            data,
+            Operand::Imm(words.len() as i32 * 8),
+        ];
+        self.b.call(Helper::SeqPrintf, &args)
+    }
+
+    /// The address of text that ends in a NUL: where it lies, if the kernel reads it there as well as we do.
+    fn kernel_text(&mut self, text: &Expr) -> Value {
+        let capacity = match text.ty {
+            Type::String(capacity) => capacity,
+            _ => 0,
+        };
+        if let ExprKind::Call(Intrinsic::Str, args) = &text.kind
+            && args.len() == 1
+            && capacity >= LONGEST_TEXT
+        {
+            let from = self.text_source(&args[0]);
+            if from.memory == Memory::Kernel && !self.is_in_context(from.base) {
+                return self.pointer(&from);
+            }
+        }
+        let slot = self.b.slot(capacity + 1);
+        let to = self.slot_address(slot);
+        self.write(text, &to, true);
+        self.clear(&to.plus(capacity), 1);
+        self.pointer(&to)
+    }
+}
