@@ -62,11 +62,9 @@ fn program(mut function: Function, module: &mut Module) -> Result<Program, Compi
     let callbacks = std::mem::take(&mut function.callbacks);
     let depth = call_depth(&function, &callbacks);
     let share = STACK / (depth + 1) / STACK_STEP * STACK_STEP;
-    let (name, kind) = (function.name.clone(), function.program);
-    let mut program = body(function, STACK - depth * share, module)?.into_program(name, kind);
+    let mut program = body(&function, STACK - depth * share, module)?.into_program(&function);
     for callback in callbacks {
-        let name = callback.name.clone();
-        program.callbacks.push(body(callback, share, module)?.into_callback(name));
+        program.callbacks.push(body(&callback, share, module)?.into_callback(callback.name));
     }
     Ok(program)
 }
@@ -82,7 +80,8 @@ fn call_depth(function: &Function, callbacks: &[Function]) -> u32 {
     called.map(|callback| 1 + call_depth(callback, callbacks)).max().unwrap_or(0)
 }
 
-fn body(mut function: Function, stack: u32, module: &mut Module) -> Result<Emitted, CompileError> {
+fn body(function: &Function, stack: u32, module: &mut Module) -> Result<Emitted, CompileError> {
+    let mut function = function.clone();
     compares::expand_compares(&mut function);
     verified(&function, "expand_compares");
     let loops = function.blocks.values().any(|block| matches!(block.terminator, Terminator::MayGoto { .. }));

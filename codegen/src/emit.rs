@@ -6,6 +6,7 @@
 use cranelift_entity::SecondaryMap;
 
 use crate::insn::{AluOp, Imm64, Insn, Operand, Reg, Size, Width};
+use crate::ir::Function;
 use crate::machine::{Block, Code, End, Op, fill};
 use crate::object::{Callback, Line, Program, Relocation};
 use crate::passes::combine::inverse;
@@ -34,10 +35,11 @@ pub struct Emitted {
 }
 
 impl Emitted {
-    pub fn into_program(self, name: String, kind: rtscript_lang::provider::ProgramKind) -> Program {
+    pub fn into_program(self, function: &Function) -> Program {
         Program {
-            name,
-            kind,
+            name: function.name.clone(),
+            kind: function.program,
+            sleepable: function.sleepable,
             insns: self.insns,
             relocations: self.relocations,
             lines: self.lines,

@@ -12,6 +12,8 @@ pub struct Target {
     /// Members of the kernel's structures are relocated when the program is loaded. Where it runs at once their
     /// offsets are known, and are plain numbers.
     pub relocate: bool,
+    /// Programs of uprobes may sleep, to read memory of a process that is not resident.
+    pub sleepable_uprobes: bool,
     /// Report every failed read and every failed helper (`-k`).
     pub report_failures: bool,
 }
@@ -35,6 +37,7 @@ impl Target {
             may_goto: features.may_goto,
             isa_v4: features.isa_v4,
             relocate: false,
+            sleepable_uprobes: features.sleepable_uprobes,
             report_failures,
         }
     }
@@ -46,6 +49,7 @@ impl Target {
             may_goto: true,
             isa_v4: false,
             relocate: true,
+            sleepable_uprobes: false,
             report_failures: false,
         }
     }

@@ -330,6 +330,7 @@ fn module(function: Function) -> Module {
         may_goto: false,
         isa_v4: false,
         relocate: false,
+        sleepable_uprobes: false,
         report_failures: false,
     };
     Module { functions: vec![function], maps, globals, accesses: PrimaryMap::new(), manifest, target }

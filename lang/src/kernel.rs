@@ -119,6 +119,8 @@ pub struct Features {
     pub for_each: bool,
     /// The helper `bpf_map_lookup_percpu_elem` (5.19 and later).
     pub percpu_lookup: bool,
+    /// Programs of uprobes may sleep, whatever maps they use (6.1 and later).
+    pub sleepable_uprobes: bool,
     /// Raw tracepoints tell a program which of its attach points has fired (6.10 and later).
     pub raw_cookies: bool,
     /// Perf events and kprobes do (5.15 and later).

@@ -10,7 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 
-use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type, bpf_prog_type};
+use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_F_SLEEPABLE, bpf_map_type, bpf_prog_type};
 use cranelift_entity::PrimaryMap;
 use miette::{Diagnostic, LabeledSpan};
 use rtscript_codegen::insn::{Imm64, Insn};
@@ -95,6 +95,7 @@ pub fn load(object: &Object, kernel: &dyn Kernel, verbose: bool) -> Result<Loade
                 attach_btf_id: one.btf_id,
                 attach_to: one.object.as_ref().map(|object| object.as_fd()),
                 btf: btf.as_ref().map(|btf| btf.as_fd()),
+                flags: if program.sleepable { BPF_F_SLEEPABLE } else { 0 },
                 func_info: functions.as_ref().map_or(&[], |functions| &functions.records),
                 ..ProgramSpec::new(kind(program.kind), &program.name, &insns)
             };
@@ -394,6 +395,7 @@ mod tests {
         let program = object::Program {
             name: "p".to_owned(),
             kind: ProgramKind::RawTracepoint,
+            sleepable: false,
             insns: vec![Insn::LdImm64 { dst: Reg::R2, imm: Imm64::Value(0xffff) }, mov, Insn::Exit],
             relocations: Vec::new(),
             lines: vec![

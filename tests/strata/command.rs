@@ -8,7 +8,7 @@
 //! | `env` | `NAME=VALUE`, any number of times |
 //! | `exit` | the exit code, 0 unless given |
 //! | `user` | the number of a user to run as, instead of root |
-//! | `needs` | `nothing` where tracing need not be possible; `kprobes`, `no kprobes`, `fentry`, `no fentry`: what the kernel must have, or not have |
+//! | `needs` | `nothing` where tracing need not be possible; `kprobes`, `no kprobes`, `fentry`, `no fentry`, `sleepable uprobes`: what the kernel must have, or not have |
 //!
 //! | section | |
 //! |---|---|
@@ -103,9 +103,19 @@ fn missing(need: Option<&str>, cannot_trace: Option<String>) -> Option<String> {
         Some("no kprobes") => cannot_trace.or_else(|| lacks(!kprobes(), "this kernel has kprobes")),
         Some("fentry") => cannot_trace.or_else(|| lacks(fentry(), "this kernel forbids fentry programs")),
         Some("no fentry") => cannot_trace.or_else(|| lacks(!fentry(), "this kernel allows fentry programs")),
+        Some("sleepable uprobes") => {
+            cannot_trace.or_else(|| lacks(release() >= (6, 1), "its programs of uprobes do not sleep"))
+        }
         Some(other) => panic!("the need {other} means nothing"),
         None => cannot_trace,
     }
+}
+
+/// Of the kernel: 6.18 is (6, 18).
+fn release() -> (u32, u32) {
+    let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn command(case: &Case, files: &Files) -> Result<Command, String> {

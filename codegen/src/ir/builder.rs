@@ -83,6 +83,7 @@ impl Builder {
             name,
             program,
             role,
+            sleepable: false,
             callbacks: Vec::new(),
             blocks,
             insts: PrimaryMap::new(),

@@ -63,6 +63,8 @@ pub struct Function {
     pub name: String,
     pub program: ProgramKind,
     pub role: Role,
+    /// Whether it calls what may sleep, and must be loaded so.
+    pub sleepable: bool,
     /// What [`Op::CallbackRef`] counts, in the program itself and in its callbacks, which have none of their own.
     pub callbacks: Vec<Function>,
     pub blocks: PrimaryMap<Block, BlockData>,

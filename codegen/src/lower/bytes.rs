@@ -181,8 +181,8 @@ impl Lowering<'_, '_> {
         };
         let source = self.pointer(from);
         let target = self.pointer(to);
-        let args = [Operand::Value(target), Operand::Value(length), Operand::Value(source)];
-        let result = self.b.call(helper, &args);
+        let most = self.b.constant(length).map_or(self.program.config.max_strlen, |length| length as u32);
+        let result = self.call_reader(helper, target, (Operand::Value(length), most), source);
         self.count_site_if(Cond::Slt, result, Operand::Imm(0), (SiteKind::ReadFailed, span), Some(result));
         result
     }
@@ -363,8 +363,7 @@ impl Lowering<'_, '_> {
         };
         let source = self.pointer(&from);
         let target = self.pointer(&to.plus(4));
-        let args = [Operand::Value(target), Operand::Value(length), Operand::Value(source)];
-        let result = self.b.call(helper, &args);
+        let result = self.call_reader(helper, target, (Operand::Value(length), capacity), source);
         let site = (SiteKind::ReadFailed, expr.span);
         self.count_site_if(Cond::Ne, result, Operand::Imm(0), site, Some(result));
     }

@@ -14,6 +14,7 @@ use rtscript_lang::typed::{Expr, ExprKind, Intrinsic};
 use rtscript_lang::types::{Space, Type};
 
 use super::memory::{Address, Memory};
+use super::user::reads_memory;
 use super::{Lowering, PAGE};
 use crate::insn::{AluOp, AtomicOp, Cond, Helper, Size};
 use crate::ir::{Block, Op, Operand, Value};
@@ -65,6 +66,7 @@ impl Lowering<'_, '_> {
         self.b.jump(done, &[]);
         self.b.switch_sealed(good);
         self.branch_scope(|this| {
+            this.holds_record = true;
             let to = Address::own(pointer, 0);
             this.header(&to, id, Form::Small);
             this.fill(&record, args, &ready, &to, exact);
@@ -75,6 +77,7 @@ impl Lowering<'_, '_> {
             }
             this.submit(pointer);
             this.b.jump(done, &[]);
+            this.holds_record = false;
             if tails.is_empty() {
                 this.b.seal(too_long);
             } else {
@@ -122,6 +125,9 @@ impl Lowering<'_, '_> {
         for (field, arg) in record.fields.iter().zip(args) {
             ready.push(if arg.ty.is_scalar() {
                 Ready::Value(self.scalar(arg))
+            } else if !field.tail && self.may_sleep() && reads_memory(arg) {
+                // What may have to wait for memory does so while no record is held.
+                Ready::Bytes(self.in_slot(arg))
             } else if field.tail || !arg.has_statements() {
                 Ready::Not
             } else {
@@ -185,7 +191,11 @@ impl Lowering<'_, '_> {
             self.b.switch_sealed(fits);
         }
         let most = self.b.iconst(i64::from(SMALL_STRING));
-        let length = self.read_text_into(&tail.from, to, most, tail.span);
+        let length = if tail.from.memory == Memory::User && self.can_sleep() {
+            self.try_short(&tail.from, to, most, too_long)
+        } else {
+            self.read_text_into(&tail.from, to, most, tail.span)
+        };
         // As many bytes as there is room: it may go on.
         let ends = self.b.block();
         self.b.branch(Cond::Eq, length, Operand::Imm(SMALL_STRING as i32), too_long, ends);

@@ -258,9 +258,7 @@ impl Lowering<'_, '_> {
         };
         let source = self.pointer(from);
         let target = self.pointer(to);
-        let result = self
-            .b
-            .call(helper, &[Operand::Value(target), Operand::Imm(bytes as i32), Operand::Value(source)]);
+        let result = self.call_reader(helper, target, (Operand::Imm(bytes as i32), bytes), source);
         if from.memory != Memory::Own {
             self.count_site_if(Cond::Ne, result, Operand::Imm(0), (SiteKind::ReadFailed, span), Some(result));
         }

@@ -38,6 +38,7 @@ mod search;
 mod series;
 mod statement;
 mod text;
+mod user;
 
 /// Bytes of the ring buffer where the script does not say.
 const RING_SIZE: u32 = 4 << 20;
@@ -293,6 +294,10 @@ struct Lowering<'a, 'p> {
     round: Option<each::Round>,
     /// What the kernel calls for this program, so far.
     callbacks: Vec<Function>,
+    /// Between reserving a record and sending it: others wait for it, so nothing may sleep.
+    holds_record: bool,
+    /// Whether something was lowered that may sleep.
+    sleeps: bool,
     /// What is known on every path to here.
     known: Known,
     /// Of the probe.
@@ -344,6 +349,8 @@ impl<'a, 'p> Lowering<'a, 'p> {
             name: format!("p{index}_each"),
             round: None,
             callbacks: Vec::new(),
+            holds_record: false,
+            sleeps: false,
             known: Known::default(),
             index,
         }
@@ -368,6 +375,7 @@ impl<'a, 'p> Lowering<'a, 'p> {
         let compared = self.b.compared();
         let mut function = self.b.finish();
         function.callbacks = self.callbacks;
+        function.sleepable = self.sleeps;
         (function, compared)
     }
 

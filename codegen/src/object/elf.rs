@@ -204,7 +204,8 @@ impl<'a> Elf<'a> {
             }
             ProgramKind::PerfEvent => "perf_event".to_string(),
             ProgramKind::Uprobe => {
-                if target.starts_with("uretprobe") { "uretprobe" } else { "uprobe" }.to_string()
+                let name = if target.starts_with("uretprobe") { "uretprobe" } else { "uprobe" };
+                if program.sleepable { format!("{name}.s") } else { name.to_string() }
             }
             ProgramKind::Kprobe => format!("kprobe/{}", last(target)),
             ProgramKind::Kretprobe => format!("kretprobe/{}", last(target)),

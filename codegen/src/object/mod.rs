@@ -39,6 +39,8 @@ pub struct Program {
     /// At most 15 bytes of letters, digits and `_`.
     pub name: String,
     pub kind: ProgramKind,
+    /// Whether the kernel must be told that it may sleep.
+    pub sleepable: bool,
     pub insns: Vec<Insn>,
     /// In the order of instructions.
     pub relocations: Vec<Relocation>,

@@ -6,4 +6,5 @@ pub mod compares;
 pub mod dead;
 pub mod dominance;
 pub mod number;
+mod scratch;
 pub mod slots;

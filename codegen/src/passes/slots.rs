@@ -5,23 +5,17 @@
 //! Slots that are never needed at the same time share bytes. A slot is needed from the first to the last instruction
 //! that mentions it, in the order of blocks, and through the whole of a loop that it reaches into or out of.
 //!
-//! Scratch memory is the only element of a per-CPU array map that belongs to the program. Programs of the kinds that we make do not run twice at once on a CPU.
+//! How a program finds its scratch memory is told in `scratch.rs`.
 
 use cranelift_entity::SecondaryMap;
 
 use super::dominance::Flow;
-use crate::insn::{AluOp, Cond, Helper, Size};
-use crate::ir::{
-    Block, BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Role, Slot, SlotData,
-    Terminator, Value,
-};
-use crate::object::{MapDef, MapKind, MapRef};
+use super::scratch::{LARGEST_SCRATCH, add_scratch, scratch_map};
+use crate::ir::{Block, Function, Op, Place, Role, Slot, Value};
+use crate::object::{MapDef, MapRef};
 
 /// Slots of more bytes are not even tried in the frame.
 const LARGE: u32 = 128;
-
-/// The largest value of a per-CPU array (`PCPU_MIN_UNIT_SIZE`).
-const LARGEST_SCRATCH: u32 = 32 << 10;
 
 /// Where each slot of the frame lies: the distance of its first byte below the frame's top.
 pub type Frame = SecondaryMap<Slot, u32>;
@@ -68,7 +62,7 @@ pub fn place_slots(function: &mut Function, scratch: MapRef, budget: u32) -> Opt
             }
             let key_slot = add_scratch(function, scratch, &in_scratch);
             frame[key_slot] = size + key;
-            let scratch = Some(scratch_map(scratch_size));
+            let scratch = Some(scratch_map(function, scratch_size));
             return Some(Placed { frame, size: size + key, scratch });
         }
         if let Some(index) = goes {
@@ -240,140 +234,4 @@ fn pack(function: &Function, ranges: &SecondaryMap<Slot, Range>, slots: &[Slot])
         whole = whole.max(offset + size);
     }
     (placed, whole)
-}
-
-fn scratch_map(size: u32) -> MapDef {
-    MapDef {
-        name: "scratch".to_string(),
-        kind: MapKind::PerCpuArray,
-        key_size: 4,
-        value_size: size.next_multiple_of(8),
-        max_entries: 1,
-    }
-}
-
-/// Looks the scratch memory up, and makes the addresses of slots in it relative to that. Returns the slot of the look-up's
-/// key.
-///
-/// The look-up stands where all ways to a use come through, as late as can be: most runs of a program may need no scratch
-/// memory. Where it fails the program ends, so it stands where no record of the ring is held.
-fn add_scratch(function: &mut Function, scratch: MapRef, offsets: &[(Slot, u32)]) -> Slot {
-    let key = function.slots.push(SlotData { size: 8, align: 8, place: Place::Stack });
-    let (block, index) = place_of_lookup(function, offsets);
-    let span =
-        function.blocks[block].insts.get(index).map_or(function.span, |inst| function.insts[*inst].span);
-    let rest = function.blocks[block].insts.split_off(index);
-    let ending =
-        std::mem::replace(&mut function.blocks[block].terminator, Terminator::Return(Operand::Imm(0)));
-    let (ending_span, cold) = (function.blocks[block].span, function.blocks[block].cold);
-    let body = function.blocks.push(BlockData {
-        params: Vec::new(),
-        insts: rest,
-        terminator: ending,
-        span: ending_span,
-        cold,
-    });
-    let out = function.blocks.push(BlockData {
-        params: Vec::new(),
-        insts: Vec::new(),
-        terminator: Terminator::Return(Operand::Imm(0)),
-        span,
-        cold: true,
-    });
-    let mut push = |op: Op| -> Value {
-        let inst: Inst = function.insts.next_key();
-        let value = function.values.push(Def::Inst(inst));
-        let result = op.has_result().then_some(value);
-        function.insts.push(InstData { op, result, span });
-        function.blocks[block].insts.push(inst);
-        value
-    };
-    let address = push(Op::SlotAddr(key, 0));
-    push(Op::Store { size: Size::D, base: address, displacement: 0, value: Operand::Imm(0) });
-    let map = push(Op::MapRef(scratch));
-    let scratch = push(Op::Call(Helper::MapLookupElem, vec![Operand::Value(map), Operand::Value(address)]));
-    let to = |block| Jump { block, args: Vec::new() };
-    function.blocks[block].terminator = Terminator::Branch {
-        cond: Cond::Ne,
-        left: scratch,
-        right: Operand::Imm(0),
-        then: to(body),
-        otherwise: to(out),
-    };
-    function.blocks[block].span = span;
-    for inst in function.insts.values_mut() {
-        if let Op::SlotAddr(slot, offset) = inst.op
-            && let Some((_, start)) = offsets.iter().find(|(other, _)| *other == slot)
-        {
-            inst.op = Op::Binary(AluOp::Add, scratch, Operand::Imm(*start as i32 + offset));
-        }
-    }
-    key
-}
-
-/// Where the look-up stands: a block, and the index of the instruction that it comes before.
-fn place_of_lookup(function: &Function, offsets: &[(Slot, u32)]) -> (Block, usize) {
-    let flow = Flow::of(function);
-    let dominators = flow.dominators();
-    let in_scratch = |slot: Slot| offsets.iter().any(|(other, _)| *other == slot);
-    let uses_scratch =
-        |inst: &Inst| matches!(function.insts[*inst].op, Op::SlotAddr(slot, _) if in_scratch(slot));
-    let users =
-        flow.order.iter().copied().filter(|block| function.blocks[*block].insts.iter().any(uses_scratch));
-    let Some(mut block) = users.reduce(|a, b| flow.meet(&dominators, a, b)) else {
-        return (function.entry, 0);
-    };
-    let held = records_held(function, &flow);
-    let in_loop = |block: Block| {
-        flow.order.iter().any(|&from| {
-            let jumps = function.blocks[from].terminator.jumps();
-            jumps.into_iter().any(|jump| {
-                flow.position[jump.block] <= flow.position[from]
-                    && flow.position[jump.block] <= flow.position[block]
-                    && flow.position[block] <= flow.position[from]
-            })
-        })
-    };
-    loop {
-        let insts = &function.blocks[block].insts;
-        let index = insts.iter().position(uses_scratch).unwrap_or(insts.len());
-        let holds = insts[..index].iter().fold(held[block], |held, inst| after(function, *inst, held));
-        if block == function.entry || !holds && !in_loop(block) {
-            return (block, if block == function.entry && holds { 0 } else { index });
-        }
-        match dominators[block] {
-            Some(up) => block = up,
-            None => return (function.entry, 0),
-        }
-    }
-}
-
-/// Whether a record of the ring may be held at the start of each block.
-fn records_held(function: &Function, flow: &Flow) -> SecondaryMap<Block, bool> {
-    let mut held: SecondaryMap<Block, bool> = SecondaryMap::new();
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for &block in &flow.order {
-            let insts = &function.blocks[block].insts;
-            let holds = insts.iter().fold(held[block], |held, inst| after(function, *inst, held));
-            for jump in function.blocks[block].terminator.jumps() {
-                if holds && !held[jump.block] {
-                    held[jump.block] = true;
-                    changed = true;
-                }
-            }
-        }
-    }
-    held
-}
-
-/// Whether a record is held after an instruction.
-fn after(function: &Function, inst: Inst, held: bool) -> bool {
-    if let Op::Call(helper, _) = function.insts[inst].op {
-        let ends = matches!(helper, Helper::RingbufSubmit | Helper::RingbufDiscard);
-        helper == Helper::RingbufReserve || held && !ends
-    } else {
-        held
-    }
 }

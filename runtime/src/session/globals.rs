@@ -63,6 +63,11 @@ impl Globals {
         self.u64(globals::LOST_RING_FULL).map_or(0, |lost| lost.load(Ordering::Relaxed))
     }
 
+    /// Runs that found no scratch memory.
+    pub fn without_scratch(&self) -> u64 {
+        self.u64(globals::NO_SCRATCH).map_or(0, |runs| runs.load(Ordering::Relaxed))
+    }
+
     /// Asks to be woken by the next event. What was sent before this is seen by a look at the ring that follows it.
     pub fn want_wakeup(&self) {
         if let Some(want) = self.u32(globals::WANT_WAKEUP) {

@@ -404,7 +404,7 @@ impl<'a> Session<'a> {
         }
         let losses = [
             (Loss::RingFull, self.globals.lost()),
-            (Loss::Nested, self.probes.skipped()),
+            (Loss::Nested, self.probes.skipped() + self.globals.without_scratch()),
             (Loss::MapFull, full),
             (Loss::MapMemory, memory),
         ];
