@@ -208,7 +208,7 @@ pub enum ExprKind {
     /// The value, behind statements that come first; the value has the type of the whole.
     Block(Block, Box<Expr>),
     /// From any scalar to the scalar type of this expression (cut, then extended by the new sign); to `Bool`:
-    /// whether it is non-zero. Between strings: another capacity.
+    /// whether it is non-zero. Between strings: another capacity. From a label or a probe to a string: its text.
     Cast(Box<Expr>),
     /// `++` and `--`; `by` is already scaled for pointers.
     Step {

@@ -214,6 +214,16 @@ pub struct Layout {
     pub align: u32,
 }
 
+impl Label {
+    /// Whether programs know its texts too, so that it can stand wherever a string can.
+    pub fn is_text(&self) -> bool {
+        match self {
+            Label::Error | Label::Signal | Label::Syscall => true,
+            Label::Cgroup(_) => false,
+        }
+    }
+}
+
 impl Int {
     pub const I8: Int = Int { size: 1, signed: true };
     pub const I16: Int = Int { size: 2, signed: true };

@@ -55,6 +55,9 @@ impl Lowering<'_, '_> {
                 self.write(value, to, exact);
             }
             ExprKind::Map(element) => self.map_bytes(element, &expr.ty, to),
+            ExprKind::Cast(inner) if matches!(expr.ty, Type::String(_)) && inner.ty.is_scalar() => {
+                self.write_text_of(inner, to, room, expr.span)
+            }
             ExprKind::Cast(inner) if inner.ty.is_scalar() => {
                 // A number as an array of bytes.
                 let value = self.scalar(inner);

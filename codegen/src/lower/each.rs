@@ -274,6 +274,7 @@ fn uses(body: &Block, element: LocalId) -> (BTreeMap<LocalId, bool>, Parts) {
             }
             Mention::Reads(local) | Mention::ReadsPart(local, _) => (local, false),
             Mention::Assigns(local) => (local, true),
+            Mention::Texts(_) => return,
         };
         if local == element {
             parts = Parts { key: true, value: true };

@@ -30,6 +30,7 @@ mod event;
 mod expr;
 mod intrinsic;
 mod iteration;
+mod label;
 mod map;
 mod memory;
 mod operand;
@@ -84,6 +85,8 @@ struct Shared<'p> {
     zeros: u32,
     /// Of the probes that tell their targets apart by a table: where it lies in the globals.
     tables: FxHashMap<usize, u32>,
+    /// The texts of numbers that programs want as text.
+    texts: Vec<label::Texts>,
     /// The kernel's `task_struct`, if the checker met it.
     task_struct: Option<StructId>,
 }
@@ -109,6 +112,7 @@ impl<'p> Shared<'p> {
                 sites_offset = (sites_offset + size).next_multiple_of(8);
             }
         }
+        let texts = label::texts(program, &mut sites_offset);
         let globals = maps.push(MapDef {
             name: "globals".to_string(),
             kind: MapKind::MappedArray,
@@ -151,6 +155,7 @@ impl<'p> Shared<'p> {
             sites_offset,
             zeros,
             tables,
+            texts,
             task_struct,
         }
     }
@@ -183,6 +188,7 @@ impl<'p> Shared<'p> {
             Some(Table { offset: *offset, entries })
         };
         let mut tables: Vec<Table> = self.tables.iter().filter_map(table).collect();
+        tables.extend(self.texts.iter().map(label::Texts::table));
         tables.sort_by_key(|table| table.offset);
         let maps = (program.maps.iter())
             .filter_map(|(id, map)| Some(MapInfo { map: map.clone(), storage: self.storage[id]? }))

@@ -213,12 +213,13 @@ pub struct ProgramInfo {
     pub dispatched: bool,
 }
 
-/// A table that a program reads to tell which of its targets an event is.
+/// A table that programs read.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// In the globals.
     pub offset: u32,
-    /// By the number that comes with the event: the target's cookie and 1, or 0 where it is none of the program's.
+    /// To tell which target an event is, by the number that comes with it: the target's cookie and 1, or 0 where it is
+    /// none of the program's. Or texts, each in the same number of bytes.
     pub entries: Vec<u32>,
 }
 

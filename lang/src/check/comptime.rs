@@ -55,7 +55,9 @@ impl Checker<'_> {
         };
         let answer = match question {
             Question::Pointer => matches!(ty, Type::Pointer(..)),
-            Question::Str => matches!(ty, Type::String(_)),
+            Question::Str => {
+                matches!(ty, Type::String(_)) || matches!(&ty, Type::Label(label) if label.is_text())
+            }
             Question::Array => matches!(ty, Type::Array(..)),
             Question::Integer => matches!(ty, Type::Int(_)),
             Question::Unsigned => matches!(ty, Type::Int(Int { signed: false, .. })),

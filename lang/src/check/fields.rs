@@ -206,6 +206,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn index(&mut self, object: Expr, index: Expr, span: Span) -> Option<Expr> {
+        let object = self.as_text(object);
         let element = match &object.ty {
             Type::Array(element, count) => Some(((**element).clone(), *count)),
             Type::String(capacity) => Some((Type::Int(Int::I8), *capacity)),

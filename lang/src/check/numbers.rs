@@ -218,6 +218,7 @@ impl Checker<'_> {
                 }
                 Ok(Expr { kind: ExprKind::Cast(Box::new(expr)), ty: ty.clone(), span })
             }
+            (Type::Label(label), Type::String(_)) if label.is_text() => self.convert(self.as_text(expr), ty),
             (Type::Int(_), Type::Pointer(..)) if value_of(&expr) == Some(0) => Ok(cast(expr, ty)),
             // A variable that only ever holds NULL is a number to begin with.
             (Type::Pointer(_, from), Type::Pointer(_, to)) if from == to => Ok(cast(expr, ty)),

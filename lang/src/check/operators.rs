@@ -183,12 +183,16 @@ impl Checker<'_> {
                 let (left, right) = (cast(left, &Type::I64), cast(right, &Type::I64));
                 compare_of(compare, left, right, span)
             }
-            (Type::Label(_), Type::String(_)) => self.label_is(compare, left, &right, span),
-            (Type::String(_), Type::Label(_)) => self.label_is(compare, right, &left, span),
-            (Type::Probe, Type::String(_)) | (Type::String(_), Type::Probe) => {
-                self.not_yet("a comparison of a probe's name with a string", span);
-                None
-            }
+            (Type::Label(_), Type::String(_)) => self.label_is(equal, left, right, span),
+            (Type::String(_), Type::Label(_)) => self.label_is(equal, right, left, span),
+            (Type::Label(_), Type::Label(_))
+            | (Type::Probe, Type::String(_))
+            | (Type::String(_), Type::Probe) => match (self.as_text(left), self.as_text(right)) {
+                (left @ Expr { ty: Type::String(_), .. }, right @ Expr { ty: Type::String(_), .. }) => {
+                    whole(left, right)
+                }
+                (left, right) => self.bad_operands(op, &left, &right),
+            },
             _ => self.order(op, compare, left, right, span),
         }
     }

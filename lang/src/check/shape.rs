@@ -14,6 +14,7 @@
 //! ```
 
 use crate::aggregate::Aggregate;
+use crate::names;
 use crate::types::{Int, Structs, Type};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -197,6 +198,18 @@ impl Shape {
                 if a.space == b.space && a.mode == b.mode =>
             {
                 Some(if a.frames >= b.frames { self.clone() } else { other.clone() })
+            }
+            // What stands for a text is one beside others.
+            (Shape::Exactly(Type::Label(label)), Shape::String(capacity))
+            | (Shape::String(capacity), Shape::Exactly(Type::Label(label)))
+                if label.is_text() =>
+            {
+                Some(Shape::String(names::TEXT.max(*capacity)))
+            }
+            (Shape::Exactly(Type::Label(a)), Shape::Exactly(Type::Label(b)))
+                if a != b && a.is_text() && b.is_text() =>
+            {
+                Some(Shape::String(names::TEXT))
             }
             (Shape::Exactly(a), Shape::Exactly(b)) if a == b => Some(self.clone()),
             (

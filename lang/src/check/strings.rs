@@ -19,7 +19,8 @@ impl Checker<'_> {
             return Some(text(value, span));
         }
         let (source, length) = (self.expr(&args[0]), args.get(1).map(|length| self.expr(length)));
-        let source = self.memory(source?, "str")?;
+        let source = self.as_text(source?);
+        let source = self.memory(source, "str")?;
         let mut capacity = match &source.ty {
             Type::String(capacity) => *capacity,
             Type::Array(_, count) => *count,
@@ -42,7 +43,8 @@ impl Checker<'_> {
     /// `buf(pointer[, length])`
     pub(super) fn buf(&mut self, args: &[ast::Expr], span: Span) -> Option<Expr> {
         let (source, length) = (self.expr(&args[0]), args.get(1).map(|length| self.expr(length)));
-        let source = self.memory(source?, "buf")?;
+        let source = self.as_text(source?);
+        let source = self.memory(source, "buf")?;
         let own = match &source.ty {
             Type::String(capacity) => Some(*capacity),
             Type::Array(element, count) => Some(self.structs.size_in_memory(element) * count),
@@ -78,7 +80,7 @@ impl Checker<'_> {
 
     pub(super) fn strncmp(&mut self, args: &[ast::Expr], span: Span) -> Option<Expr> {
         let (left, right, length) = (self.expr(&args[0]), self.expr(&args[1]), self.expr(&args[2]));
-        let (left, right) = (left?, right?);
+        let (left, right) = (self.as_text(left?), self.as_text(right?));
         for side in [&left, &right] {
             if !matches!(side.ty, Type::String(_)) {
                 return self.wrong_type(&error::argument_of("strncmp"), "a string", side);

@@ -114,31 +114,42 @@ impl Checker<'_> {
         Some(Expr { span, ..cast(cast(number, &Type::I64), &Type::Label(label)) })
     }
 
-    /// Whether a number stands for this text.
-    pub(super) fn label_is(
-        &mut self,
-        compare: CompareOp,
-        number: Expr,
-        text: &Expr,
-        span: Span,
-    ) -> Option<Expr> {
-        let Type::Label(label) = &number.ty else { return None };
-        let ExprKind::String(bytes) = &text.kind else {
-            self.not_yet(
-                format!("a comparison of `{}` with a variable", self.type_name(&number.ty)),
-                text.span,
-            );
-            return None;
+    /// A number that stands for a text, or the name of a probe, as that text; anything else as it is.
+    pub(super) fn as_text(&self, expr: Expr) -> Expr {
+        let span = expr.span;
+        let capacity = match &expr.ty {
+            Type::Label(label) if label.is_text() => names::TEXT,
+            Type::Probe => {
+                let targets = self.instances.iter().flat_map(|instance| &instance.targets);
+                targets.map(|target| target.name.len() as u32).max().unwrap_or(0) + 1
+            }
+            _ => return expr,
         };
+        if let (Type::Label(label), ExprKind::Cast(number)) = (&expr.ty, &expr.kind)
+            && let Some(known) = value_of(number).and_then(|number| names::text_of(label, number as i64))
+        {
+            return super::expressions::text(known.into_bytes(), span);
+        }
+        Expr { kind: ExprKind::Cast(Box::new(expr)), ty: Type::String(capacity), span }
+    }
+
+    /// Whether a number stands for this text. A literal is looked up here, once and for all.
+    pub(super) fn label_is(&mut self, equal: bool, number: Expr, text: Expr, span: Span) -> Option<Expr> {
+        let Type::Label(label) = &number.ty else { return None };
         if matches!(label, Label::Cgroup(_)) {
             return self.wrong_type("what is compared with text", "known when the script runs", &number);
         }
-        let wanted = std::str::from_utf8(bytes).ok().and_then(|text| names::number_of(label, text));
-        let number = cast(number, &Type::I64);
-        let Some(wanted) = wanted else {
-            return Some(constant(u64::from(compare == CompareOp::Ne), Type::Bool, span));
+        let ExprKind::String(bytes) = &text.kind else {
+            let kind = ExprKind::Equal(equal, Box::new(self.as_text(number)), Box::new(text));
+            return Some(Expr { kind, ty: Type::Bool, span });
         };
+        let wanted = std::str::from_utf8(bytes).ok().and_then(|text| names::number_of(label, text));
+        let Some(wanted) = wanted else {
+            return Some(constant(u64::from(!equal), Type::Bool, span));
+        };
+        let number = cast(number, &Type::I64);
         let wanted = constant(wanted as u64, Type::I64, text.span);
+        let compare = if equal { CompareOp::Eq } else { CompareOp::Ne };
         let kind = ExprKind::Compare(compare, Box::new(number), Box::new(wanted));
         Some(Expr { kind, ty: Type::Bool, span })
     }
@@ -165,6 +176,7 @@ impl Checker<'_> {
     /// An argument that is text, or the address of text.
     pub(super) fn text_argument(&mut self, row: &'static Builtin, arg: &ast::Expr) -> Option<Expr> {
         let value = self.expr(arg)?;
+        let value = self.as_text(value);
         match &value.ty {
             Type::String(_) => Some(value),
             Type::Pointer(..) => {

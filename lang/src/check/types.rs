@@ -177,6 +177,7 @@ impl Checker<'_> {
             }
             None => None,
         };
+        let operand = self.as_text(operand);
         let is_number = self.is_number(&operand.ty);
         let fits = matches!(element, Type::Int(_) | Type::Bool)
             && (is_number || matches!(operand.ty, Type::Array(..) | Type::String(_)));

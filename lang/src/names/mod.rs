@@ -1,7 +1,8 @@
 //! Numbers that print as what they stand for: errors, signals, system calls.
 //!
 //! A value is the number as long as the script runs, which costs nothing; its text is looked up where it is printed, and
-//! where the script compares it with text.
+//! where the script compares it with a literal. Where it must be text, as beside a string in one variable, the program
+//! itself looks it up: [`texts`] are the tables that it is given.
 
 mod allocation;
 mod syscalls;
@@ -10,14 +11,12 @@ pub use allocation::allocation_flags;
 
 use crate::types::Label;
 
+/// Bytes that the text of every number fits into, its NUL included.
+pub const TEXT: u32 = 64;
+
 /// The text of a number; `None` for labels whose text only the running system knows.
 pub fn text_of(label: &Label, number: i64) -> Option<String> {
-    let (table, unknown) = match label {
-        Label::Error => (ERRORS, "Unknown error "),
-        Label::Signal => (SIGNALS, "Unknown signal "),
-        Label::Syscall => (syscalls::SYSCALLS, "Unknown syscall "),
-        Label::Cgroup(_) => return None,
-    };
+    let (table, unknown) = (numbers(label)?, unknown(label)?);
     let known = u16::try_from(number).ok().and_then(|number| find(table, number));
     Some(match (known, label) {
         (Some(name), _) => name.to_string(),
@@ -31,12 +30,7 @@ pub fn text_of(label: &Label, number: i64) -> Option<String> {
 
 /// The number whose text this is.
 pub fn number_of(label: &Label, text: &str) -> Option<i64> {
-    let table = match label {
-        Label::Error => ERRORS,
-        Label::Signal => SIGNALS,
-        Label::Syscall => syscalls::SYSCALLS,
-        Label::Cgroup(_) => return None,
-    };
+    let table = numbers(label)?;
     if let Some((number, _)) = table.iter().find(|(_, name)| *name == text) {
         return Some(i64::from(*number));
     }
@@ -46,6 +40,37 @@ pub fn number_of(label: &Label, text: &str) -> Option<i64> {
         .into_iter()
         .flatten()
         .find(|&number| text_of(label, number).as_deref() == Some(text))
+}
+
+/// The texts of the numbers from 0 on, as far as any are known; none for labels whose text only the running system knows.
+pub fn texts(label: &Label) -> Vec<String> {
+    let last = match label {
+        // The real-time signals have no rows.
+        Label::Signal => Some(64),
+        Label::Error | Label::Syscall | Label::Cgroup(_) => {
+            numbers(label).and_then(|table| table.last()).map(|(number, _)| *number)
+        }
+    };
+    last.iter().flat_map(|last| (0..=*last).filter_map(|number| text_of(label, number.into()))).collect()
+}
+
+/// What stands in front of a number that has no name.
+pub fn unknown(label: &Label) -> Option<&'static str> {
+    match label {
+        Label::Error => Some("Unknown error "),
+        Label::Signal => Some("Unknown signal "),
+        Label::Syscall => Some("Unknown syscall "),
+        Label::Cgroup(_) => None,
+    }
+}
+
+fn numbers(label: &Label) -> Option<&'static [(u16, &'static str)]> {
+    match label {
+        Label::Error => Some(ERRORS),
+        Label::Signal => Some(SIGNALS),
+        Label::Syscall => Some(syscalls::SYSCALLS),
+        Label::Cgroup(_) => None,
+    }
 }
 
 fn find(table: &[(u16, &'static str)], number: u16) -> Option<&'static str> {
@@ -120,6 +145,16 @@ mod tests {
     fn tables_are_in_order() {
         for table in [ERRORS, SIGNALS, syscalls::SYSCALLS] {
             assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        }
+    }
+
+    #[test]
+    fn texts_have_room() {
+        for label in [Label::Error, Label::Signal, Label::Syscall] {
+            let texts = texts(&label);
+            let longest = format!("{}{}", unknown(&label).unwrap(), i64::MIN);
+            assert!(texts.iter().chain([&longest]).all(|text| text.len() < TEXT as usize));
+            assert!((0..).zip(&texts).all(|(number, text)| number_of(&label, text) == Some(number)));
         }
     }
 

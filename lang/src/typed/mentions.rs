@@ -1,24 +1,27 @@
-//! Which variables code reads and assigns.
+//! Which variables code reads and assigns, and which numbers it wants as text.
 
 use super::{Block, Expr, ExprKind, LocalId, StepPlace, Stmt, StmtKind};
+use crate::types::Type;
 
-/// A place where a variable stands.
+/// A place where a variable stands, or a text is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mention {
+pub enum Mention<'p> {
     Reads(LocalId),
     /// An element of the tuple in it is read, by its number.
     ReadsPart(LocalId, u32),
     Assigns(LocalId),
+    /// A value of this type becomes a string.
+    Texts(&'p Type),
 }
 
-/// Calls `f` for every variable that stands in the block, and in blocks within it.
-pub fn mentions(block: &Block, f: &mut impl FnMut(Mention)) {
+/// Calls `f` for everything of that kind in the block, and in blocks within it.
+pub fn mentions<'p>(block: &'p Block, f: &mut impl FnMut(Mention<'p>)) {
     for stmt in block {
         in_stmt(stmt, f);
     }
 }
 
-fn in_stmt(stmt: &Stmt, f: &mut impl FnMut(Mention)) {
+fn in_stmt<'p>(stmt: &'p Stmt, f: &mut impl FnMut(Mention<'p>)) {
     match &stmt.kind {
         StmtKind::Expr(value) | StmtKind::Discard(value) | StmtKind::Join(_, value) => in_expr(value, f),
         StmtKind::SetLocal(local, value) => {
@@ -57,7 +60,8 @@ fn in_stmt(stmt: &Stmt, f: &mut impl FnMut(Mention)) {
     }
 }
 
-fn in_expr(expr: &Expr, f: &mut impl FnMut(Mention)) {
+/// The same for an expression.
+pub fn in_expr<'p>(expr: &'p Expr, f: &mut impl FnMut(Mention<'p>)) {
     match &expr.kind {
         ExprKind::Local(local) => f(Mention::Reads(*local)),
         ExprKind::TupleField(of, index) => {
@@ -68,6 +72,11 @@ fn in_expr(expr: &Expr, f: &mut impl FnMut(Mention)) {
         ExprKind::Step { place: StepPlace::Local(local), .. } => f(Mention::Assigns(*local)),
         ExprKind::Find(_, local) => f(Mention::Assigns(*local)),
         ExprKind::Block(block, _) => mentions(block, f),
+        ExprKind::Cast(of)
+            if matches!((&of.ty, &expr.ty), (Type::Label(_) | Type::Probe, Type::String(_))) =>
+        {
+            f(Mention::Texts(&of.ty));
+        }
         ExprKind::Int(_)
         | ExprKind::String(_)
         | ExprKind::Map(_)
