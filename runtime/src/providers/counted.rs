@@ -4,14 +4,15 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rtscript_lang::provider::{AttachError, Context, Expansion, ProgramKind, Target};
-use rtscript_lang::types::Space;
+use rtscript_lang::kernel::Kernel;
+use rtscript_lang::provider::{AttachError, Context, Expansion, ProgramKind, Provider, Target};
+use rtscript_lang::types::{Space, Structs};
 
 use super::nearest::nearest;
 use super::pattern::{is_wildcard, matches};
-use crate::attach::Environment;
-use crate::bpf::attach_perf_event;
+use crate::attach::{Attach, Environment};
 use crate::bpf::counter::{Counter, Scope, open_counters};
+use crate::bpf::{attach_perf_event, errno};
 
 /// A kind of event.
 pub struct Event {
@@ -24,24 +25,38 @@ pub struct Event {
     pub count: u64,
 }
 
-/// The events of one provider.
+/// A row of a table of events.
+pub const fn event(name: &'static str, alias: &'static str, number: u32, count: u64) -> Event {
+    Event { name, alias, number, count }
+}
+
+/// A provider of such events.
 pub struct Events {
-    pub provider: &'static str,
+    pub names: &'static [&'static str],
+    pub doc: &'static str,
     pub form: &'static str,
+    /// The counter with a number.
+    pub counter: fn(u32) -> Counter,
     pub all: &'static [Event],
 }
 
-impl Events {
-    pub fn expand(&self, point: &str) -> Result<Expansion, AttachError> {
+impl Provider for Events {
+    fn names(&self) -> &'static [&'static str] {
+        self.names
+    }
+
+    fn doc(&self) -> &'static str {
+        self.doc
+    }
+
+    fn expand(&self, point: &str, _: &dyn Kernel) -> Result<Expansion, AttachError> {
         let (name, count) = point.split_once(':').unwrap_or((point, ""));
         if name.is_empty() {
             return Err(AttachError::Form { expected: self.form });
         }
         self.count_of(count, 1)?;
-        let target = |name: &str| {
-            let tail = if count.is_empty() { String::new() } else { format!(":{count}") };
-            Target { provider: self.provider, name: format!("{}:{name}{tail}", self.provider) }
-        };
+        let tail = if count.is_empty() { String::new() } else { format!(":{count}") };
+        let target = |name: &str| self.target(format!("{name}{tail}"));
         if is_wildcard(name) {
             let found = self.all.iter().filter(|event| matches(name, event.name));
             let targets: Vec<Target> = found.map(|event| target(event.name)).collect();
@@ -56,14 +71,52 @@ impl Events {
         Ok(Expansion { targets: vec![target(name)], wildcard: false })
     }
 
+    fn context(&self, _: &Target, _: &dyn Kernel, _: &mut Structs) -> Result<Context, AttachError> {
+        Ok(context())
+    }
+
     /// Every event, and once more by its other name.
-    pub fn list(&self, pattern: &str) -> Vec<Target> {
+    fn list(&self, pattern: &str, _: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
         let names = self.all.iter().flat_map(|event| [event.name, event.alias]);
         let names = names.filter(|name| !name.is_empty());
         let matching = names.filter(|name| matches(pattern, name) || matches(pattern, &format!("{name}:")));
-        matching
-            .map(|name| Target { provider: self.provider, name: format!("{}:{name}:", self.provider) })
-            .collect()
+        Ok(matching.map(|name| self.target(format!("{name}:"))).collect())
+    }
+
+    fn describe(&self, _: &Target, _: &dyn Kernel) -> Result<Vec<String>, AttachError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Attach for Events {
+    fn attach(
+        &self,
+        target: &Target,
+        program: BorrowedFd<'_>,
+        cookie: u64,
+        environment: &Environment<'_>,
+    ) -> io::Result<Vec<OwnedFd>> {
+        let parsed = self.parse(target.point());
+        let (event, count) =
+            parsed.map_err(|_| io::Error::other(format!("not of the form {}", self.form)))?;
+        let attached = attach(program, cookie, (self.counter)(event.number), count, environment);
+        attached.map_err(|error| match errno(&error) {
+            Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV) => io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!(
+                    "this machine does not count {} (a virtual machine often counts nothing)",
+                    event.name
+                ),
+            ),
+            Some(_) | None => error,
+        })
+    }
+}
+
+impl Events {
+    fn target(&self, point: String) -> Target {
+        let provider = self.names[0];
+        Target { provider, name: format!("{provider}:{point}") }
     }
 
     /// The event of an attach point, and its count.
@@ -76,7 +129,7 @@ impl Events {
     fn find(&self, name: &str) -> Result<&'static Event, AttachError> {
         let found = self.all.iter().find(|event| event.name == name || event.alias == name);
         found.ok_or_else(|| AttachError::Unknown {
-            what: format!("{} event", self.provider),
+            what: format!("{} event", self.names[0]),
             name: name.to_owned(),
             nearest: nearest(name, self.all.iter().flat_map(|event| [event.name, event.alias])),
         })

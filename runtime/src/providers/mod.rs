@@ -32,13 +32,13 @@ use crate::attach::Attach;
 
 /// In the order in which they are listed.
 pub const PROVIDERS: &[&dyn Attach] = &[
-    &special::Begin,
-    &special::End,
+    &special::BEGIN,
+    &special::END,
     &own::Own,
     &interval::Interval,
     &profile::Profile,
-    &software::Software,
-    &hardware::Hardware,
+    &software::SOFTWARE,
+    &hardware::HARDWARE,
     &watchpoint::Watchpoint,
     &rawtracepoint::RawTracepoint,
     &tracepoint::Tracepoint,

@@ -10,23 +10,34 @@ use rtscript_lang::types::{Space, Structs};
 
 use crate::attach::{Attach, Environment};
 
-pub struct Begin;
-pub struct End;
+pub struct Special {
+    names: &'static [&'static str],
+    doc: &'static str,
+    phase: Phase,
+}
 
-/// What both call themselves.
-const PROBE_TYPE: &str = "special";
+pub const BEGIN: Special =
+    Special { names: &["begin"], doc: "Runs once, before anything is attached.", phase: Phase::Begin };
 
-impl Provider for Begin {
+pub const END: Special =
+    Special { names: &["end"], doc: "Runs once, after everything is detached.", phase: Phase::End };
+
+impl Provider for Special {
     fn names(&self) -> &'static [&'static str] {
-        &["begin"]
+        self.names
     }
 
     fn doc(&self) -> &'static str {
-        "Runs once, before anything is attached."
+        self.doc
     }
 
     fn expand(&self, point: &str, _: &dyn Kernel) -> Result<Expansion, AttachError> {
-        expand("begin", point)
+        let name = self.names[0];
+        if !point.is_empty() {
+            return Err(AttachError::Form { expected: name });
+        }
+        let target = Target { provider: name, name: name.to_owned() };
+        Ok(Expansion { targets: vec![target], wildcard: false })
     }
 
     fn context(&self, _: &Target, _: &dyn Kernel, _: &mut Structs) -> Result<Context, AttachError> {
@@ -41,67 +52,20 @@ impl Provider for Begin {
         Ok(Vec::new())
     }
 
+    /// What both call themselves.
     fn probe_type(&self) -> &'static str {
-        PROBE_TYPE
+        "special"
     }
 
     fn phase(&self) -> Phase {
-        Phase::Begin
+        self.phase
     }
 }
 
-impl Provider for End {
-    fn names(&self) -> &'static [&'static str] {
-        &["end"]
-    }
-
-    fn doc(&self) -> &'static str {
-        "Runs once, after everything is detached."
-    }
-
-    fn expand(&self, point: &str, _: &dyn Kernel) -> Result<Expansion, AttachError> {
-        expand("end", point)
-    }
-
-    fn context(&self, _: &Target, _: &dyn Kernel, _: &mut Structs) -> Result<Context, AttachError> {
-        Ok(context())
-    }
-
-    fn list(&self, _: &str, _: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
-        Ok(Vec::new())
-    }
-
-    fn describe(&self, _: &Target, _: &dyn Kernel) -> Result<Vec<String>, AttachError> {
-        Ok(Vec::new())
-    }
-
-    fn probe_type(&self) -> &'static str {
-        PROBE_TYPE
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::End
-    }
-}
-
-impl Attach for Begin {
+impl Attach for Special {
     fn attach(&self, _: &Target, _: BorrowedFd<'_>, _: u64, _: &Environment<'_>) -> io::Result<Vec<OwnedFd>> {
         Ok(Vec::new())
     }
-}
-
-impl Attach for End {
-    fn attach(&self, _: &Target, _: BorrowedFd<'_>, _: u64, _: &Environment<'_>) -> io::Result<Vec<OwnedFd>> {
-        Ok(Vec::new())
-    }
-}
-
-fn expand(name: &'static str, point: &str) -> Result<Expansion, AttachError> {
-    if !point.is_empty() {
-        return Err(AttachError::Form { expected: name });
-    }
-    let target = Target { provider: name, name: name.to_owned() };
-    Ok(Expansion { targets: vec![target], wildcard: false })
 }
 
 /// A raw tracepoint's program is the one that can be run without an event and cheaply; it sees nothing.

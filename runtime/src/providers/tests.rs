@@ -5,6 +5,7 @@ use rtscript_lang::provider::{AttachError, Context, Place, ProgramKind, Provider
 use rtscript_lang::types::{Int, Space, Structs, Type};
 
 use super::rawtracepoint::RawTracepoint;
+use super::software::SOFTWARE;
 use super::tracepoint::Tracepoint;
 use super::*;
 
@@ -215,4 +216,23 @@ fn begin_and_end_take_no_point() {
         assert_eq!(names(provider, "", &kernel), [provider.names()[0]]);
         assert!(matches!(provider.expand("x", &kernel), Err(AttachError::Form { .. })));
     }
+}
+
+#[test]
+fn counted_events_have_a_count_from_one() {
+    for point in ["cs:0", "cs:x", "cs:-1", "cs:1:2", "cs:9223372036854775808", ""] {
+        assert!(matches!(SOFTWARE.expand(point, &kernel()), Err(AttachError::Form { .. })), "{point}");
+    }
+    let unknown = SOFTWARE.expand("falts", &kernel());
+    assert!(matches!(unknown, Err(AttachError::Unknown { nearest, .. }) if nearest == ["faults"]));
+}
+
+#[test]
+fn wildcards_of_counted_events_match_full_names_and_lists_have_both() {
+    let expanded = names(&SOFTWARE, "*-faults:7", &kernel());
+    assert!(expanded.contains(&"software:page-faults:7".to_owned()) && expanded.len() == 5, "{expanded:?}");
+    let listed = SOFTWARE.list("cpu*", &kernel()).unwrap();
+    let listed: Vec<_> = listed.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(listed, ["software:cpu-clock:", "software:cpu:", "software:cpu-migrations:"]);
+    assert!(matches!(SOFTWARE.expand("x*", &kernel()), Err(AttachError::NoMatch)));
 }
