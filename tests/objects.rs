@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use aya::maps::RingBuf;
 use aya::programs::{Program, RawTracePoint};
-use aya::{Ebpf, EbpfLoader};
+use aya::{Btf, Ebpf, EbpfLoader};
 use rtscript_codegen::insn::{Insn, Operand};
 use rtscript_codegen::object::{AccessStep, FieldInfo, Object, RelocationKind};
 use rtscript_codegen::target::Target;
@@ -69,6 +69,11 @@ fn load_all(elf: &[u8]) -> Result<Ebpf, String> {
             Program::TracePoint(program) => program.load(),
             Program::PerfEvent(program) => program.load(),
             Program::UProbe(program) => program.load(),
+            Program::Iter(program) => {
+                let btf = Btf::from_sys_fs().map_err(|error| error.to_string())?;
+                // Programs are named `p0_task_file`.
+                program.load(name.split_once('_').map_or(name, |(_, kind)| kind), &btf)
+            }
             _ => return Err(format!("{name} has a type that no script asked for")),
         };
         result.map_err(|error| format!("{name}: {error:?}"))?;

@@ -65,16 +65,21 @@ fn run(script: &Path, case: &Case) -> Outcome {
     command.args(words(case.value("parameters").unwrap_or("")).iter().map(|word| with_pid(word)));
     let mut tracer = command.spawn().expect("it was built");
     let mut stdout = BufReader::new(tracer.stdout.take().expect("a pipe"));
-    let mut first = String::new();
-    if stdout.read_line(&mut first).is_err() || first.trim_end() != NOTIFY {
-        let error = ended(tracer, shell);
-        return Outcome::Failed(format!("it was not attached: {first}{error}"));
+    // Iterators print before that.
+    let mut found = String::new();
+    while !found.trim_end().ends_with(NOTIFY) {
+        let mut line = String::new();
+        if !stdout.read_line(&mut line).is_ok_and(|length| length > 0) {
+            let error = ended(tracer, shell);
+            return Outcome::Failed(format!("it was not attached: {found}{error}"));
+        }
+        found.push_str(&line);
     }
+    found.truncate(found.trim_end().len() - NOTIFY.len());
     shell.stdin.take().expect("a pipe").write_all(b"go\n").expect("the shell reads");
     shell.wait().expect("a child");
     thread::sleep(LINGER);
     interrupt(&tracer);
-    let mut found = String::new();
     stdout.read_to_string(&mut found).expect("text");
     let status = tracer.wait().expect("a child");
     let expected = with_pid(case.section("stdout").unwrap_or_default());

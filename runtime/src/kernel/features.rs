@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use aya_obj::generated::bpf_prog_type;
+use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 use rtscript_codegen::insn::{AluOp, Helper, Insn, Narrow, Operand, Reg, Width};
 use rtscript_lang::btf::Kind;
 use rtscript_lang::kernel::{Features, Kernel};
@@ -40,6 +40,24 @@ pub fn find(kernel: &dyn Kernel) -> Features {
         sleepable_uprobes: version >= (6, 1),
         percpu_lookup: version >= (5, 19) || in_btf("bpf_map_lookup_percpu_elem"),
     }
+}
+
+/// Whether the kernel lets programs be loaded that go over its tasks (5.8 and later), as over its other objects.
+pub fn has_iterators(kernel: &dyn Kernel) -> bool {
+    let Some(id) = kernel.btf().ok().and_then(|btf| btf.find("bpf_iter_task", Kind::Func)) else {
+        return false;
+    };
+    // A program that returns 0.
+    let insns = [mov(Reg::R0, 0), Insn::Exit];
+    let mut bytes = Vec::new();
+    insns.iter().for_each(|insn| insn.encode(&mut bytes));
+    let insns = slots(&bytes);
+    let spec = ProgramSpec {
+        expected_attach_type: Some(bpf_attach_type::BPF_TRACE_ITER),
+        attach_btf_id: id.0,
+        ..ProgramSpec::new(bpf_prog_type::BPF_PROG_TYPE_TRACING, "feature", &insns)
+    };
+    Program::load(&spec).is_ok()
 }
 
 /// Whether the verifier takes a call of the kfunc in programs of this kind, whatever it says of the arguments.
@@ -82,9 +100,11 @@ fn load_as(kind: bpf_prog_type, insns: &[Insn]) -> Result<Program, Rejection> {
     }
     mov(Reg::R0, 0).encode(&mut bytes);
     Insn::Exit.encode(&mut bytes);
-    let insns: Vec<u64> =
-        bytes.chunks_exact(8).filter_map(|slot| Some(u64::from_le_bytes(*slot.first_chunk()?))).collect();
-    Program::load(&ProgramSpec::new(kind, "feature", &insns))
+    Program::load(&ProgramSpec::new(kind, "feature", &slots(&bytes)))
+}
+
+fn slots(bytes: &[u8]) -> Vec<u64> {
+    bytes.chunks_exact(8).filter_map(|slot| Some(u64::from_le_bytes(*slot.first_chunk()?))).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fs;
 
 use rtscript_lang::kernel::{Kernel, KernelError};
 
+use super::features;
 use super::privileges::{check_privileges, lockdown};
 
 /// A heading, and lines of name and value below it.
@@ -15,7 +16,7 @@ pub struct Section {
 
 /// All sections, in the order in which they are shown.
 pub fn info(kernel: &dyn Kernel) -> Vec<Section> {
-    vec![system(kernel), build(), bpf(kernel), sources(kernel)]
+    vec![system(kernel), build(), bpf(kernel), probe_types(kernel), sources(kernel)]
 }
 
 fn system(kernel: &dyn Kernel) -> Section {
@@ -52,6 +53,10 @@ fn bpf(kernel: &dyn Kernel) -> Section {
             ("cookies of perf events", yes(features.perf_cookies)),
         ],
     }
+}
+
+fn probe_types(kernel: &dyn Kernel) -> Section {
+    Section { title: "Probe types", lines: vec![("iter", yes(features::has_iterators(kernel)))] }
 }
 
 fn sources(kernel: &dyn Kernel) -> Section {
@@ -107,6 +112,7 @@ mod tests {
         assert_eq!(value("btf"), Some("yes"));
         assert_eq!(value("module btf"), Some("no"));
         assert_eq!(value("CPUs"), Some("2"));
+        assert_eq!(value("iter"), Some("no"));
         assert_eq!(value("direct kernel reads (rdonly_cast)"), Some("yes"));
         assert!(value("tracepoint formats (tracefs)").unwrap().starts_with("no: "), "{sections:?}");
     }

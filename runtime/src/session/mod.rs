@@ -218,6 +218,7 @@ impl<'a> Session<'a> {
         if self.settings.dry_run {
             let attached = self.attach()?;
             self.announce(attached);
+            tell_ready();
             self.out.close(None);
             return Ok(0);
         }
@@ -231,6 +232,7 @@ impl<'a> Session<'a> {
         let deadline = self.settings.duration.and_then(|duration| Instant::now().checked_add(duration));
         // What iterators go over is what there is before the child executes anything.
         let mut stop = self.follow(&signals, deadline, Until::IteratorsEnd)?;
+        tell_ready();
         if stop == Stop::Iterated && !self.globals.is_exiting() {
             let released = self.release_child()?;
             if released || self.probes.are_attached() || for_signals > 0 {
@@ -280,7 +282,6 @@ impl<'a> Session<'a> {
         }
         let ours = [Phase::Begin, Phase::Signal, Phase::End].map(|phase| self.probes.count(phase));
         self.out.attached(attached + ours.iter().sum::<usize>());
-        tell_ready();
     }
 
     /// Lets the child execute its command; false where there is none.
