@@ -47,6 +47,7 @@ const TRACING: &[Named] = &[
     ("a_slow_reader_does_not_stop_the_traced", a_slow_reader_does_not_stop_the_traced),
     ("a_list_may_be_cut_short", a_list_may_be_cut_short),
     ("a_script_is_text", a_script_is_text),
+    ("the_saved_object_is_the_one_that_is_shown", the_saved_object_is_the_one_that_is_shown),
     ("nothing_stays_attached", nothing_stays_attached),
 ];
 
@@ -202,6 +203,24 @@ fn a_script_is_text() -> Verdict {
     let ended = end(tracer, String::new())?;
     expect("rtscript: stdin is no text: line 2 is not UTF-8\n", &ended.stderr)?;
     expect("exit 1", &ended.status)
+}
+
+/// `--emit-elf` saves what `--emit object` saves, and the script runs all the same.
+fn the_saved_object_is_the_one_that_is_shown() -> Verdict {
+    let path = |name: &str| format!("{}/{name}-{}.o", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let (saved, shown) = (path("saved"), path("shown"));
+    let script = "begin { @x = 1; printf(\"ran\\n\"); exit() } rt:task_rename { @y[comm] = count() }";
+    let ended = end(start(command(&["-q", "--emit-elf", &saved, "-e", script])), String::new())?;
+    expect("ran\n\n\n@x: 1\n", &ended.stdout)?;
+    let ended = end(start(command(&["--emit", "object", "-o", &shown, "-e", script])), String::new())?;
+    expect("exit 0", &ended.status)?;
+    let read = |path: &str| {
+        let bytes = std::fs::read(path);
+        let _ = std::fs::remove_file(path);
+        bytes.map_err(|error| format!("{path}: {error}"))
+    };
+    let (saved, shown) = (read(&saved)?, read(&shown)?);
+    if saved == shown && saved.starts_with(b"\x7fELF") { Ok(()) } else { Err("they differ".to_owned()) }
 }
 
 /// A tracer that is killed leaves no program behind.

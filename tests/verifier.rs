@@ -17,7 +17,7 @@ use rtscript_codegen::target::{ReadForm, Target};
 use rtscript_lang::check::Options;
 use rtscript_lang::kernel::Kernel;
 use rtscript_runtime::kernel::{RunningKernel, Sources};
-use rtscript_runtime::load::{LoadError, load};
+use rtscript_runtime::load::{LoadError, LoadOptions, load};
 use strata::case::Case;
 use strata::{Outcome, Test};
 
@@ -98,7 +98,7 @@ fn load_all(name: &str, text: &str, options: &Options, kernel: &RunningKernel) -
     let mut sizes = Vec::new();
     for (form, target) in targets(kernel) {
         let object = front.object(target).map_err(|_| Refused::TooLarge)?;
-        let loaded = load(&object, kernel, false).map_err(|error| {
+        let loaded = load(&object, kernel, LoadOptions::default()).map_err(|error| {
             if matches!(error, LoadError::Forbidden { .. }) {
                 return Refused::Forbidden(error.to_string());
             }

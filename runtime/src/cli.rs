@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+use regex_lite::Regex;
 
 /// The largest process id of Linux.
 const PID_MAX: u32 = 0x40_0000;
@@ -17,12 +18,19 @@ const PID_MAX: u32 = 0x40_0000;
     version,
     about = "Traces a Linux system by a script that is compiled to eBPF.",
     override_usage = "rtscript [OPTIONS] FILE [ARGS]…\n       rtscript [OPTIONS] -e PROGRAM [ARGS]…\n       rtscript -l [PATTERN | FILE]",
-    allow_negative_numbers = true
+    after_help = EXAMPLES,
+    allow_negative_numbers = true,
+    disable_help_flag = true,
+    disable_version_flag = true
 )]
 pub struct CommandLine {
     /// The script's file, or `-` for standard input; with -l a pattern of attach points
     #[arg(value_name = "FILE")]
     words: Vec<String>,
+
+    /// The script's parameters; behind `--` also those with names
+    #[arg(last = true, value_name = "ARGS")]
+    rest: Vec<String>,
 
     /// The script's own text
     #[arg(short = 'e', value_name = "PROGRAM", allow_hyphen_values = true)]
@@ -32,26 +40,6 @@ pub struct CommandLine {
     #[arg(short = 'l')]
     pub list: bool,
 
-    /// Tell more: typed arguments with -l, the verifier's log of a refused program
-    #[arg(short = 'v', overrides_with = "verbose")]
-    pub verbose: bool,
-
-    /// Tell less: no message about what is attached
-    #[arg(short = 'q', overrides_with = "quiet")]
-    pub quiet: bool,
-
-    /// Write output to a file
-    #[arg(short = 'o', value_name = "FILE")]
-    pub output: Option<PathBuf>,
-
-    /// How output is written
-    #[arg(short = 'f', value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
-
-    /// How output is buffered
-    #[arg(short = 'B', value_name = "MODE", default_value = "line")]
-    pub buffering: Buffering,
-
     /// Run a command, and trace until it ends
     #[arg(short = 'c', value_name = "COMMAND", conflicts_with = "pid", allow_hyphen_values = true)]
     pub command: Option<String>,
@@ -59,26 +47,6 @@ pub struct CommandLine {
     /// Trace this process only
     #[arg(short = 'p', value_name = "PID", value_parser = pid)]
     pub pid: Option<u32>,
-
-    /// Stop once everything is attached
-    #[arg(long)]
-    pub dry_run: bool,
-
-    /// Run the test probes, and nothing else
-    #[arg(long, conflicts_with_all = ["bench", "command", "dry_run", "emit", "info", "list"])]
-    pub test: bool,
-
-    /// Run the bench probes, and nothing else
-    #[arg(long, conflicts_with_all = ["command", "dry_run", "emit", "info", "list"])]
-    pub bench: bool,
-
-    /// Report every read and every helper that fails
-    #[arg(short = 'k', conflicts_with = "no_warnings")]
-    pub report_failures: bool,
-
-    /// No warnings
-    #[arg(long)]
-    pub no_warnings: bool,
 
     /// Allow functions that change the system
     #[arg(long = "unsafe")]
@@ -88,50 +56,151 @@ pub struct CommandLine {
     #[arg(long)]
     pub info: bool,
 
-    /// Show or save (-o) what the compiler has at a stage; needs no privileges
-    #[arg(long, value_name = "STAGE", conflicts_with_all = ["list", "info", "dry_run", "command"])]
-    pub emit: Option<Stage>,
+    /// Print help
+    #[arg(short = 'h', long = "help", action = ArgAction::HelpShort)]
+    help: Option<bool>,
 
-    /// Print the script in its usual form, or put it into the file of -o; needs no privileges
-    #[arg(long, conflicts_with_all = ["list", "info", "emit", "dry_run", "command"])]
-    pub fmt: bool,
+    /// Print the version
+    #[arg(short = 'V', long = "version", action = ArgAction::Version)]
+    version: Option<bool>,
+
+    /// Write output to a file
+    #[arg(short = 'o', value_name = "FILE", help_heading = OUTPUT)]
+    pub output: Option<PathBuf>,
+
+    /// How output is written
+    #[arg(short = 'f', value_name = "FORMAT", default_value = "text", help_heading = OUTPUT)]
+    pub format: Format,
+
+    /// How output is buffered
+    #[arg(short = 'B', value_name = "MODE", default_value = "line", help_heading = OUTPUT)]
+    pub buffering: Buffering,
+
+    /// Tell less: no message about what is attached
+    #[arg(short = 'q', overrides_with = "quiet", help_heading = OUTPUT)]
+    pub quiet: bool,
+
+    /// Tell more: typed arguments with -l, the verifier's log of a refused program
+    #[arg(short = 'v', overrides_with = "verbose", help_heading = OUTPUT)]
+    pub verbose: bool,
+
+    /// Report every read and every helper that fails
+    #[arg(short = 'k', conflicts_with = "no_warnings", help_heading = OUTPUT)]
+    pub report_failures: bool,
+
+    /// No warnings
+    #[arg(long, help_heading = OUTPUT)]
+    pub no_warnings: bool,
 
     /// Stop after this time: 10s, 500ms, 2m; a bare number counts seconds
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = RUNNING)]
     pub duration: Option<Duration>,
 
     /// Stop after so many printed events
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = RUNNING)]
     pub max_events: Option<u64>,
 
-    /// Read tracepoints here, and not where tracefs is mounted
-    #[arg(long, value_name = "DIR")]
-    pub tracefs: Option<PathBuf>,
+    /// Stop once everything is attached
+    #[arg(long, help_heading = RUNNING)]
+    pub dry_run: bool,
 
-    /// Where to look for the debug information of programs, and not in /usr/lib/debug
-    #[arg(long, value_name = "DIR[:DIR]", value_delimiter = ':')]
-    pub debuginfo: Vec<PathBuf>,
+    /// Run the test probes, and nothing else
+    #[arg(long, conflicts_with_all = ["bench", "command", "dry_run", "emit", "info", "list"], help_heading = RUNNING)]
+    pub test: bool,
+
+    /// Run the bench probes, and nothing else
+    #[arg(long, conflicts_with_all = ["command", "dry_run", "emit", "info", "list"], help_heading = RUNNING)]
+    pub bench: bool,
+
+    /// Attach to those places alone whose names match
+    #[arg(long, value_name = "REGEX", value_parser = Regex::new, help_heading = RUNNING)]
+    pub probe_filter: Option<Regex>,
+
+    /// Do without what the kernel has: kprobe_multi, kprobe_session, uprobe_multi
+    #[arg(long = "no-feature", value_name = "FEATURES", value_delimiter = ',', hide_possible_values = true, help_heading = RUNNING)]
+    pub without: Vec<Feature>,
+
+    /// Show what stages make: parse, ast, types, codegen, codegen-opt, dis, libbpf, verifier, all
+    #[arg(short = 'd', value_name = "STAGES", value_delimiter = ',', hide_possible_values = true, help_heading = COMPILER)]
+    pub shown: Vec<Shown>,
+
+    /// Show or save (-o) one stage alone, without privileges: ast, types, ir, asm, object
+    #[arg(long, value_name = "STAGE", hide_possible_values = true, conflicts_with_all = ["list", "info", "dry_run", "command"], help_heading = COMPILER)]
+    pub emit: Option<Stage>,
+
+    /// Save the ELF object, which other loaders take as well
+    #[arg(long, value_name = "FILE", help_heading = COMPILER)]
+    pub emit_elf: Option<PathBuf>,
+
+    /// Do not trace: codegen (compile, without privileges), compiler-bench, bench, test, format
+    #[arg(
+        long,
+        value_name = "MODE",
+        hide_possible_values = true,
+        conflicts_with_all = ["emit", "list", "info", "dry_run", "test", "bench", "fmt"],
+        help_heading = COMPILER
+    )]
+    pub mode: Option<Mode>,
+
+    /// Print the script in its usual form, or put it into the file of -o
+    #[arg(long, conflicts_with_all = ["list", "info", "emit", "dry_run", "command"], help_heading = COMPILER)]
+    pub fmt: bool,
 
     /// Look here, too, for the files that the script includes
-    #[arg(short = 'I', value_name = "DIR")]
+    #[arg(short = 'I', value_name = "DIR", help_heading = SOURCES)]
     pub include_dirs: Vec<PathBuf>,
 
     /// Include this file before the script
-    #[arg(long = "include", value_name = "FILE")]
+    #[arg(long = "include", value_name = "FILE", help_heading = SOURCES)]
     pub includes: Vec<PathBuf>,
 
-    /// Take the functions that can be traced from this file: NAME or NAME [MODULE], a line
-    #[arg(long, value_name = "FILE")]
+    /// Read tracepoints here, and not where tracefs is mounted
+    #[arg(long, value_name = "DIR", help_heading = SOURCES)]
+    pub tracefs: Option<PathBuf>,
+
+    /// Where the debug information of programs is, in place of /usr/lib/debug
+    #[arg(long, value_name = "DIR[:DIR]", value_delimiter = ':', help_heading = SOURCES)]
+    pub debuginfo: Vec<PathBuf>,
+
+    /// The functions that can be traced: NAME or NAME [MODULE], a line
+    #[arg(long, value_name = "FILE", help_heading = SOURCES)]
     pub traceable_functions: Option<PathBuf>,
 
-    /// Accepted and ignored
+    /// Accepted and ignored: types always come from BTF
     #[arg(long, hide = true)]
     btf: bool,
 
-    /// The script's parameters
-    #[arg(last = true, value_name = "ARGS")]
-    rest: Vec<String>,
+    /// Accepted and ignored: the kernel counts semaphores up in whatever process maps the file
+    #[arg(long, hide = true)]
+    usdt_file_activation: bool,
+
+    /// There is no LLVM
+    #[arg(long, hide = true, value_name = "FILE")]
+    emit_llvm: Option<PathBuf>,
+
+    #[arg(long, hide = true)]
+    verify_llvm_ir: bool,
+
+    /// Programs are not turned into programs of their own
+    #[arg(long, hide = true, value_name = "FILE")]
+    aot: Option<PathBuf>,
+
+    #[arg(long, hide = true, value_name = "PID")]
+    dwarf_pid: Option<String>,
 }
+
+const OUTPUT: &str = "Output";
+const RUNNING: &str = "Running";
+const COMPILER: &str = "The compiler";
+const SOURCES: &str = "Where things are";
+
+const EXAMPLES: &str = "Examples:
+  rtscript -l 'rt:sched_*'
+      which scheduler events there are
+  rtscript -e 'rt:sched_switch { @[args.next.comm] = count() } interval:s:5 { exit() }'
+      who runs, counted for five seconds
+  rtscript -c 'ls /' -e 'rt:sys_enter /pid == cpid/ { @[args.id] = count() }'
+      the system calls of a command";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -161,6 +230,55 @@ pub enum Stage {
     Object,
 }
 
+/// What `-d` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shown {
+    /// The syntax tree
+    Parse,
+    /// The syntax tree without macros, functions and imports
+    Ast,
+    /// The typed program
+    Types,
+    /// The intermediate form of the code
+    #[value(alias = "ir")]
+    Codegen,
+    /// The same after its passes
+    CodegenOpt,
+    /// The instructions
+    Dis,
+    /// The maps and programs that were loaded
+    Libbpf,
+    /// The verifier's log
+    Verifier,
+    All,
+}
+
+/// What `--mode` does in place of tracing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Compile, and load nothing.
+    Codegen,
+    /// Measure the stages of the compiler.
+    CompilerBench,
+    Bench,
+    Test,
+    Format,
+}
+
+/// What `--no-feature` does without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Feature {
+    /// Attaching to many functions of the kernel by one call
+    #[value(name = "kprobe_multi")]
+    KprobeMulti,
+    /// Never used
+    #[value(name = "kprobe_session")]
+    KprobeSession,
+    /// Attaching to many places of a program by one call
+    #[value(name = "uprobe_multi")]
+    UprobeMulti,
+}
+
 /// Where the script's text is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Script {
@@ -173,6 +291,10 @@ pub enum Script {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     Run(Script),
+    /// Compile and load nothing.
+    Compile(Script),
+    /// Measure the compiler.
+    MeasureCompiler(Script),
     Emit(Stage, Script),
     /// Print it in its usual form.
     Format(Script),
@@ -187,12 +309,21 @@ impl CommandLine {
     /// Reads the arguments of a process, the first of which is its own name. The error is ready to be printed; it is
     /// no failure where help or the version were asked for.
     pub fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<(CommandLine, Task), clap::Error> {
-        let line = CommandLine::try_parse_from(args)?;
+        let mut line = CommandLine::try_parse_from(args)?;
+        match line.mode {
+            Some(Mode::Bench) => line.bench = true,
+            Some(Mode::Test) => line.test = true,
+            Some(Mode::Format) => line.fmt = true,
+            Some(Mode::Codegen | Mode::CompilerBench) | None => {}
+        }
         let task = line.task()?;
         Ok((line, task))
     }
 
     fn task(&self) -> Result<Task, clap::Error> {
+        if let Some(why) = self.has_no_meaning() {
+            return Err(misuse(why));
+        }
         if self.info {
             return if self.list || self.program.is_some() || !self.words.is_empty() {
                 Err(misuse("--info takes no script"))
@@ -212,12 +343,34 @@ impl CommandLine {
                 Some(script) => Ok(Task::ListScript(script)),
             };
         }
-        match (script, self.emit) {
-            (None, _) => Err(misuse("there is no script: name a file, or give its text with -e")),
-            (Some(script), None) if self.fmt => Ok(Task::Format(script)),
-            (Some(script), Some(stage)) => Ok(Task::Emit(stage, script)),
-            (Some(script), None) => Ok(Task::Run(script)),
+        let Some(script) = script else {
+            return Err(misuse("there is no script: name a file, or give its text with -e"));
+        };
+        Ok(match (self.emit, self.mode) {
+            _ if self.fmt => Task::Format(script),
+            (Some(stage), _) => Task::Emit(stage, script),
+            (None, Some(Mode::Codegen)) => Task::Compile(script),
+            (None, Some(Mode::CompilerBench)) => Task::MeasureCompiler(script),
+            (None, Some(Mode::Bench | Mode::Test | Mode::Format) | None) => Task::Run(script),
+        })
+    }
+
+    /// Options that others have, and what there is in their place.
+    fn has_no_meaning(&self) -> Option<&'static str> {
+        if self.emit_llvm.is_some() || self.verify_llvm_ir {
+            return Some(
+                "there is no LLVM in rtscript: -d codegen shows its own intermediate form, --emit-elf saves the object",
+            );
         }
+        if self.aot.is_some() {
+            return Some(
+                "scripts do not become programs of their own: --emit-elf saves an object that other loaders take",
+            );
+        }
+        if self.dwarf_pid.is_some() {
+            return Some("debug information is found by the file that is probed, and needs no --dwarf-pid");
+        }
+        None
     }
 
     fn script(&self) -> Option<Script> {
@@ -327,6 +480,16 @@ mod tests {
             &["-k", "--no-warnings", "a.bt"][..],
             &["-c", "true", "-p", "1", "a.bt"],
             &["-kk", "a.bt"],
+            &["-d", "a.bt"],
+            &["-d", "ast,nothing", "a.bt"],
+            &["--mode", "test", "--emit", "ir", "a.bt"],
+            &["--mode", "fast", "a.bt"],
+            &["--no-feature", "bpf", "a.bt"],
+            &["--probe-filter", "(", "a.bt"],
+            &["--emit-llvm", "x.ll", "a.bt"],
+            &["--verify-llvm-ir", "a.bt"],
+            &["--aot", "x", "a.bt"],
+            &["--dwarf-pid", "1", "a.bt"],
             &["-l", "--emit", "ir"],
             &["--info", "a.bt"],
             &["-l", "a:*", "b:*"],
@@ -344,6 +507,24 @@ mod tests {
         }
         assert!(parse(&["-V"]).is_err_and(|error| !error.use_stderr()));
         assert!(parse(&["-h"]).is_err_and(|error| !error.use_stderr()));
+    }
+
+    #[test]
+    fn stages_are_shown_one_by_one_or_in_lists() {
+        let shown = |words: &[&str]| parse(words).unwrap().0.shown;
+        let three = [Shown::Ast, Shown::Codegen, Shown::Verifier];
+        assert_eq!(shown(&["-d", "ast,ir", "-d", "verifier", "a.bt"]), three);
+        assert_eq!(shown(&["-d", "all", "a.bt"]), [Shown::All]);
+    }
+
+    #[test]
+    fn a_mode_says_what_is_done() {
+        let script = Script::File("a.bt".into());
+        assert_eq!(task(&["--mode", "codegen", "a.bt"]), Task::Compile(script.clone()));
+        assert_eq!(task(&["--mode", "compiler-bench", "a.bt"]), Task::MeasureCompiler(script.clone()));
+        assert_eq!(task(&["--mode", "format", "a.bt"]), Task::Format(script));
+        assert!(parse(&["--mode", "test", "a.bt"]).unwrap().0.test);
+        assert!(parse(&["--mode", "bench", "a.bt"]).unwrap().0.bench);
     }
 
     #[test]

@@ -13,10 +13,12 @@ pub mod info;
 pub mod kernel;
 pub mod list;
 pub mod load;
+mod measure;
 pub mod output;
 pub mod providers;
 pub mod report;
 pub mod session;
+mod show;
 pub mod symbols;
 pub mod trace;
 
@@ -55,7 +57,8 @@ fn perform(line: &CommandLine, task: &Task) -> Result<u8, Failure> {
         process: line.pid,
     });
     match task {
-        Task::Run(script) => trace::trace(script, &kernel, line),
+        Task::Run(script) | Task::Compile(script) => trace::trace(script, &kernel, line),
+        Task::MeasureCompiler(script) => measure::measure(script, &kernel, line),
         Task::Emit(stage, script) => trace::emit(*stage, script, &kernel, line),
         Task::Format(script) => trace::format_script(script, line),
         Task::ListScript(script) => trace::list(script, &kernel, line),

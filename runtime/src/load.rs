@@ -24,10 +24,14 @@ use crate::attach::{LoadAs, Loading};
 use crate::bpf::{
     Map, MapSpec, Program, ProgramSpec, Rejection, errno, lift_memory_limit, load_btf, possible_cpus,
 };
+use crate::cli::Feature;
 use crate::list::provider_of;
 
 /// A hash with more bytes than this takes its memory element by element: taking it at once would take long.
 const PREALLOCATED: u64 = 1 << 20;
+
+/// A log with every instruction, and the statistics behind it.
+const WHOLE_LOG: u32 = 2 | 4;
 
 /// Verified programs and their maps. They live as long as this, or a link.
 #[derive(Debug)]
@@ -48,9 +52,18 @@ pub struct LoadedProgram {
     pub together: bool,
 }
 
-/// Loads an object. With `verbose` the programs keep the verifier's log. The kernel is asked for the ids of its functions,
-/// where programs call them.
-pub fn load(object: &Object, kernel: &dyn Kernel, verbose: bool) -> Result<Loaded, LoadError> {
+/// How an object is loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions<'a> {
+    /// The programs keep the verifier's log.
+    pub logs: bool,
+    /// What the kernel has and is not to be used.
+    pub without: &'a [Feature],
+}
+
+/// Loads an object. Programs without a target are passed over. The kernel is asked for the ids of its functions, where programs
+/// call them.
+pub fn load(object: &Object, kernel: &dyn Kernel, options: LoadOptions<'_>) -> Result<Loaded, LoadError> {
     let cpus = possible_cpus().map_err(|error| LoadError::NoMap { name: "cpus".to_owned(), error })?;
     let mut maps = PrimaryMap::with_capacity(object.maps.len());
     for def in object.maps.values() {
@@ -66,8 +79,12 @@ pub fn load(object: &Object, kernel: &dyn Kernel, verbose: bool) -> Result<Loade
     let license = CString::new(object.manifest.config.license.as_str()).unwrap_or_else(|_| c"GPL".to_owned());
     let mut programs = Vec::with_capacity(object.programs.len());
     for (index, program) in object.programs.iter().enumerate() {
-        let insns = encode(program, object, &maps, kernel)?;
         let info = object.manifest.programs.get(index);
+        if info.is_some_and(|info| info.targets.is_empty()) {
+            programs.push(LoadedProgram::default());
+            continue;
+        }
+        let insns = encode(program, object, &maps, kernel)?;
         let targets = info.map_or(&[][..], |info| &info.targets);
         let span = info.map_or(Span::default(), |info| info.span);
         let name = |index: usize| targets.get(index).map_or("", |(target, _)| target.name.as_str());
@@ -78,6 +95,9 @@ pub fn load(object: &Object, kernel: &dyn Kernel, verbose: bool) -> Result<Loade
         let whole = 0..targets.len();
         let (each, together) = match loading {
             Ok(Loading::Once(one)) => (vec![(whole, one)], false),
+            Ok(Loading::Together(_)) if !options.has_multi(program.kind) => {
+                (vec![(whole, LoadAs::default())], false)
+            }
             Ok(Loading::Together(one)) => (vec![(whole, one)], true),
             Ok(Loading::Each(each)) => ((0..).map(|at| at..at + 1).zip(each).collect(), false),
             Err(error) => return Err(LoadError::Unsupported { probe: name(0).to_owned(), error, span }),
@@ -90,7 +110,7 @@ pub fn load(object: &Object, kernel: &dyn Kernel, verbose: bool) -> Result<Loade
         for (served, one) in each {
             let spec = ProgramSpec {
                 license: &license,
-                log_level: u32::from(verbose),
+                log_level: if options.logs { WHOLE_LOG } else { 0 },
                 expected_attach_type: one.attach_type,
                 attach_btf_id: one.btf_id,
                 attach_to: one.object.as_ref().map(|object| object.as_fd()),
@@ -110,6 +130,23 @@ pub fn load(object: &Object, kernel: &dyn Kernel, verbose: bool) -> Result<Loade
         programs.push(made);
     }
     Ok(Loaded { programs, maps })
+}
+
+impl LoadOptions<'_> {
+    /// Whether one call may attach to many places.
+    fn has_multi(&self, kind: ProgramKind) -> bool {
+        let feature = match kind {
+            ProgramKind::Kprobe | ProgramKind::Kretprobe => Feature::KprobeMulti,
+            ProgramKind::Uprobe => Feature::UprobeMulti,
+            ProgramKind::RawTracepoint
+            | ProgramKind::Tracepoint
+            | ProgramKind::PerfEvent
+            | ProgramKind::Fentry
+            | ProgramKind::Fexit
+            | ProgramKind::Iter => return true,
+        };
+        !self.without.contains(&feature)
+    }
 }
 
 fn create(def: &MapDef, cpus: usize) -> io::Result<Map> {

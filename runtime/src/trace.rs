@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
+use regex_lite::Regex;
 use rtscript_codegen::compile::{CompileError, compile, optimize};
 use rtscript_codegen::ir::Module;
 use rtscript_codegen::lower::lower;
@@ -13,38 +14,64 @@ use rtscript_codegen::target::Target;
 use rtscript_lang::check::{self, Checked, Parameter, check};
 use rtscript_lang::expand::expand;
 use rtscript_lang::kernel::Kernel;
-use rtscript_lang::provider::Provider;
+use rtscript_lang::provider::{Phase, Provider};
 use rtscript_lang::syntax;
 use rtscript_lang::syntax::ast;
 use rtscript_lang::syntax::parse;
 use rtscript_lang::syntax::source::Sources;
 
-use crate::cli::{self, CommandLine, Script, Stage};
+use crate::cli::{self, CommandLine, Script, Shown, Stage};
 use crate::import::import;
 use crate::include::include;
 use crate::kernel::{RunningKernel, check_privileges};
-use crate::list::list_targets;
-use crate::load::{LoadError, load};
+use crate::list::{list_targets, provider_of};
+use crate::load::{LoadError, LoadOptions, load};
 use crate::output::{Buffering, Format, Printer, Writer};
 use crate::providers::PROVIDERS;
 use crate::report::{Failure, Problem, warn};
 use crate::session::child::{Child, split_words};
 use crate::session::{Mode, Session, Settings};
+use crate::show::{InKernel, Logs, Show};
 use crate::symbols::{Interest, UserSymbols};
 
-/// Compiles a script for this kernel, attaches it, and runs it until it exits. Returns the exit code.
+/// Compiles a script for this kernel, attaches it, and runs it until it exits. Returns the exit code. With `--mode codegen` it
+/// ends with the object, which needs no privileges.
 pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Result<u8, Failure> {
-    check_privileges().map_err(|missing| Failure::line(missing.to_string()))?;
-    let (script, sources) = expanded(script, kernel, line)?;
-    let child = line.command.as_deref().map(start).transpose()?;
+    let is_run = line.mode != Some(cli::Mode::Codegen);
+    if is_run {
+        check_privileges().map_err(|missing| Failure::line(missing.to_string()))?;
+    }
+    let show = Show(&line.shown);
+    let (script, mut sources) = parsed(script, kernel, line)?;
+    show.stage(Shown::Parse, &script)?;
+    let script = expand(script, &mut sources).map_err(|errors| Failure::wrong(errors, &sources))?;
+    show.stage(Shown::Ast, &script)?;
+    let child = line.command.as_deref().filter(|_| is_run).map(start).transpose()?;
     let checked = checked(&script, kernel, line, child.as_ref().map(Child::pid), &sources)?;
     if line.named().iter().any(|(name, _)| name == "help") {
         return parameters(&checked.parameters);
     }
-    let target = Target::running(kernel.features(), line.report_failures);
-    let module = lower(&checked.program, target);
-    let object = compile(module, sources).map_err(too_large)?;
-    let loaded = load(&object, kernel, line.verbose).map_err(|error| refused(error, &object, line))?;
+    show.stage(Shown::Types, &checked.program)?;
+    if let Some(path) = &line.emit_elf {
+        write_file(path, &elf(&checked, &sources)?)?;
+    }
+    let module = lower(&checked.program, running_target(kernel, line));
+    show.stage(Shown::Codegen, &module)?;
+    if show.has(Shown::CodegenOpt) {
+        show.stage(Shown::CodegenOpt, &optimized(&module))?;
+    }
+    let mut object = compile(module, sources).map_err(too_large)?;
+    show.stage(Shown::Dis, &object)?;
+    if !is_run {
+        return Ok(0);
+    }
+    if let Some(filter) = &line.probe_filter {
+        keep_matching(&mut object.manifest, filter);
+    }
+    let options = LoadOptions { logs: show.has(Shown::Verifier), without: &line.without };
+    let loaded = load(&object, kernel, options).map_err(|error| refused(error, &object, line))?;
+    show.stage(Shown::Libbpf, &InKernel(&object, &loaded))?;
+    show.stage(Shown::Verifier, &Logs(&object, &loaded))?;
     let manifest = &object.manifest;
     let symbols = user_symbols(manifest, line);
     let mut printer =
@@ -69,29 +96,60 @@ pub fn emit(
     }
     let (script, sources) = expanded(script, kernel, line)?;
     let checked = checked(&script, kernel, line, None, &sources)?;
-    if stage == Stage::Types {
-        return save(checked.program.to_string().as_bytes(), line);
-    }
-    let target = match stage {
-        // Whoever loads it may know no kfunc.
-        Stage::Object => Target::portable(),
-        Stage::Ast | Stage::Types | Stage::Ir | Stage::Asm => {
-            Target::running(kernel.features(), line.report_failures)
+    let text = match stage {
+        Stage::Ast => script.to_string(),
+        Stage::Types => checked.program.to_string(),
+        Stage::Ir => optimized(&lower(&checked.program, running_target(kernel, line))).to_string(),
+        Stage::Asm => {
+            let module = lower(&checked.program, running_target(kernel, line));
+            compile(module, sources).map_err(too_large)?.to_string()
         }
+        Stage::Object => return save(&elf(&checked, &sources)?, line),
     };
-    let mut module = lower(&checked.program, target);
-    if stage == Stage::Ir {
-        let mut functions = std::mem::take(&mut module.functions);
-        functions.iter_mut().for_each(|function| optimize(function, &module));
-        return save(Module { functions, ..module }.to_string().as_bytes(), line);
+    save(text.as_bytes(), line)
+}
+
+/// The form of code that this kernel and the command line ask for.
+pub(crate) fn running_target(kernel: &RunningKernel, line: &CommandLine) -> Target {
+    Target::running(kernel.features(), line.report_failures)
+}
+
+/// The text of a module after its passes.
+fn optimized(module: &Module) -> String {
+    let mut functions = module.functions.clone();
+    functions.iter_mut().for_each(|function| optimize(function, module));
+    module.with_functions(&functions)
+}
+
+/// The object as others load it. They may know no kfunc, which its form of code takes into account.
+fn elf(checked: &Checked, sources: &Sources) -> Result<Vec<u8>, Failure> {
+    let module = lower(&checked.program, Target::portable());
+    let object = compile(module, sources.clone()).map_err(too_large)?;
+    object.to_elf().map_err(|error| Failure::line(format!("the object cannot be written: {error}")))
+}
+
+/// Leaves out what is attached to other places than those that `--probe-filter` asks for.
+fn keep_matching(manifest: &mut Manifest, filter: &Regex) {
+    let mut dropped = Vec::new();
+    for program in &mut manifest.programs {
+        let provider = program.targets.first().and_then(|(target, _)| provider_of(target));
+        let phase = provider.map(|provider| provider.phase());
+        if !matches!(phase, Some(Phase::Attached | Phase::Test | Phase::Bench)) {
+            continue;
+        }
+        program.targets.retain(|(target, cookie)| {
+            let is_kept = filter.is_match(&target.name);
+            if !is_kept {
+                dropped.push(*cookie);
+            }
+            is_kept
+        });
     }
-    let object = compile(module, sources).map_err(too_large)?;
-    if stage == Stage::Asm {
-        return save(object.to_string().as_bytes(), line);
+    for entry in manifest.tables.iter_mut().flat_map(|table| &mut table.entries) {
+        if entry.checked_sub(1).is_some_and(|cookie| dropped.contains(&u64::from(cookie))) {
+            *entry = 0;
+        }
     }
-    let elf =
-        object.to_elf().map_err(|error| Failure::line(format!("the object cannot be written: {error}")))?;
-    save(&elf, line)
 }
 
 /// Prints a script in its usual form, or puts it into the file of `-o`, which then is either the old one or the new one.
@@ -138,7 +196,7 @@ pub fn list(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Resu
 }
 
 /// Reads and parses.
-fn parsed(
+pub(crate) fn parsed(
     script: &Script,
     kernel: &RunningKernel,
     line: &CommandLine,
@@ -173,6 +231,22 @@ fn checked(
     child_pid: Option<u32>,
     sources: &Sources,
 ) -> Result<Checked, Failure> {
+    let checked = check_script(script, kernel, line, child_pid, sources)?;
+    if !line.no_warnings {
+        for warning in &checked.warnings {
+            warn(warning.clone(), sources);
+        }
+    }
+    Ok(checked)
+}
+
+pub(crate) fn check_script(
+    script: &ast::Script,
+    kernel: &RunningKernel,
+    line: &CommandLine,
+    child_pid: Option<u32>,
+    sources: &Sources,
+) -> Result<Checked, Failure> {
     let options = check::Options {
         positional: line.positional(),
         named: line.named(),
@@ -185,14 +259,7 @@ fn checked(
         allow_unsafe: line.allow_unsafe,
     };
     let providers: Vec<&dyn Provider> = PROVIDERS.iter().map(|&provider| provider as _).collect();
-    let checked = check(script, kernel, &providers, &options);
-    let checked = checked.map_err(|errors| Failure::wrong(errors, sources))?;
-    if !line.no_warnings {
-        for warning in &checked.warnings {
-            warn(warning.clone(), sources);
-        }
-    }
-    Ok(checked)
+    check(script, kernel, &providers, &options).map_err(|errors| Failure::wrong(errors, sources))
 }
 
 /// Shows what a script can be told by name.
@@ -214,14 +281,14 @@ fn start(command: &str) -> Result<Child, Failure> {
     Child::prepare(&words).map_err(|error| Failure::line(format!("cannot execute {command}: {error}")))
 }
 
-fn too_large(error: CompileError) -> Failure {
+pub(crate) fn too_large(error: CompileError) -> Failure {
     Failure::line(error.to_string())
 }
 
 /// With `-v` the verifier's log follows.
 fn refused(error: LoadError, object: &Object, line: &CommandLine) -> Failure {
-    let log =
-        error.log().filter(|_| line.verbose).map(|log| Problem::Line(format!("the verifier says:\n{log}")));
+    let has_log = line.verbose || Show(&line.shown).has(Shown::Verifier);
+    let log = error.log().filter(|_| has_log).map(|log| Problem::Line(format!("the verifier says:\n{log}")));
     let mut failure = Failure::refused(error, &object.sources);
     failure.problems.extend(log);
     failure
@@ -287,15 +354,18 @@ fn user_symbols(manifest: &Manifest, line: &CommandLine) -> UserSymbols {
 }
 
 /// Writes to the file of `-o`, or to standard output.
-fn save(bytes: &[u8], line: &CommandLine) -> Result<u8, Failure> {
+pub(crate) fn save(bytes: &[u8], line: &CommandLine) -> Result<u8, Failure> {
     match &line.output {
-        Some(path) => fs::write(path, bytes)
-            .map_err(|error| Failure::line(format!("cannot write {}: {error}", path.display())))?,
+        Some(path) => write_file(path, bytes)?,
         None => crate::to_stdout(|out| {
             out.write_all(bytes).map_err(|error| Failure::unwritten("the output", &error))
         })?,
     }
     Ok(0)
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    fs::write(path, bytes).map_err(|error| Failure::line(format!("cannot write {}: {error}", path.display())))
 }
 
 /// The script's text, and what it is called.

@@ -8,17 +8,22 @@ use crate::passes::dominance::Flow;
 
 impl Display for Module {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.with_functions(&self.functions))
+    }
+}
+
+impl Module {
+    /// The module's text with other functions in the place of its own: those of a later pass.
+    pub fn with_functions(&self, functions: &[Function]) -> String {
+        let mut text = String::new();
         for (id, map) in &self.maps {
-            writeln!(
-                f,
-                "{id} {}: {:?} key {} value {} entries {}",
+            text.push_str(&format!(
+                "{id} {}: {:?} key {} value {} entries {}\n",
                 map.name, map.kind, map.key_size, map.value_size, map.max_entries
-            )?;
+            ));
         }
-        for function in &self.functions {
-            write!(f, "\n{function}")?;
-        }
-        Ok(())
+        text.extend(functions.iter().map(|function| format!("\n{function}")));
+        text
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::Program;
 use super::btf::Writer;
+use crate::insn::Insn;
 
 /// BTF, and the `bpf_func_info` records about it: `u32 insn_off` in slots, `u32 type_id`.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,7 +30,6 @@ impl Program {
 
     /// The slot that each callback begins at, with the program's own instructions before them.
     pub fn callback_starts(&self) -> Vec<u32> {
-        let slots = |insns: &[crate::insn::Insn]| insns.iter().map(|insn| insn.slots() as u32).sum::<u32>();
         let mut at = slots(&self.insns);
         let mut starts = Vec::with_capacity(self.callbacks.len());
         for callback in &self.callbacks {
@@ -38,4 +38,13 @@ impl Program {
         }
         starts
     }
+
+    /// How many slots the program and its callbacks take.
+    pub fn slots(&self) -> u32 {
+        slots(&self.insns) + self.callbacks.iter().map(|callback| slots(&callback.insns)).sum::<u32>()
+    }
+}
+
+fn slots(insns: &[Insn]) -> u32 {
+    insns.iter().map(|insn| insn.slots() as u32).sum()
 }

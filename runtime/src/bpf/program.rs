@@ -117,6 +117,13 @@ impl Program {
         let (result, log) = with_log(|buffer| load_once(spec, level, buffer));
         match result {
             Ok(fd) => Ok(Program { fd, log }),
+            // Its log is too long for any buffer, which is no fault of the program.
+            Err(error) if errno(&error) == Some(libc::ENOSPC) && spec.log_level > 0 => {
+                match load_once(spec, 0, &mut []) {
+                    Ok(fd) => Ok(Program { fd, log }),
+                    Err(error) => Err(Rejection { error, log }),
+                }
+            }
             Err(error) => Err(Rejection { error, log }),
         }
     }

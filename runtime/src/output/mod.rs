@@ -28,4 +28,5 @@ mod value;
 mod writer;
 
 pub use actions::{Format, MapStore, Printer};
+pub use trials::{json as trial_json, text as trial_text};
 pub use writer::{Buffering, Writer};
