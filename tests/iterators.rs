@@ -156,6 +156,7 @@ fn a_pin_prints_when_it_is_read(held: &Held) -> Result<(), String> {
         iter:task:list /ctx.task.pid == $1/ {
             printf("|%-8s|%8s|%s|%d%%|%08x|%+d|% d|%c|%X|\n", ctx.task.comm, "b", str(ctx.task.comm), 100, 255, 3, 4, 65, 48879);
             printf("%d %u %s %s %x %lx %hhx\n", -5, (int32)-5, (int64)-7, @text, (int16)-1000, (int32)-1, 0x1ff);
+            printf("é%sé %sx\n", "è", ksym(kaddr("vfs_read")));
             for ($i : 0..3) { printf("%d,", $i); }
             for ($each : @list) { printf("%d-%d\n", $each.0, $each.1); }
             @runs++;
@@ -169,6 +170,7 @@ fn a_pin_prints_when_it_is_read(held: &Held) -> Result<(), String> {
         format!(
             "|holds   |       b|holds|100%|000000ff|+3| 4|A|BEEF|\n\
              -5 4294967291 -7 of the map fffffc18 ffffffffffffffff ff\n\
+             éèé vfs_readx\n\
              0,1,2,1-2\n1 2 3 4 5 6 7 8 9 10 11 12 {number}\n"
         )
     };

@@ -1,8 +1,8 @@
 //! How a program finds its scratch memory: an element of a per-CPU array map that belongs to the program.
 //!
 //! Most kinds of programs never run twice at once on a CPU: the kernel passes an event over whose program runs there already. They have one
-//! element. The programs of uprobes have no such guard, and run in processes that may be preempted, or sleep while memory is brought in;
-//! the kernel only keeps them on their CPU. So theirs is one of several elements, and a run takes one that is free:
+//! element. The programs of uprobes and of iterators have no such guard, and run in processes that may be preempted, or sleep while memory is
+//! brought in; the kernel only keeps them on their CPU. So theirs is one of several elements, and a run takes one that is free:
 //!
 //! ```text
 //!   element 0    element 1   …          the first word of an element says whether it is taken
@@ -41,7 +41,7 @@ pub fn scratch_map(function: &Function, size: u32) -> MapDef {
 
 /// Whether several runs of a program may be under way at once on a CPU.
 fn is_shared(function: &Function) -> bool {
-    function.program == ProgramKind::Uprobe
+    matches!(function.program, ProgramKind::Uprobe | ProgramKind::Iter)
 }
 
 /// Looks the scratch memory up, and makes the addresses of slots in it relative to that. Returns the slot of the look-up's

@@ -68,7 +68,13 @@ impl Checker<'_> {
                     | Intrinsic::Comm
                     | Intrinsic::Cgroup,
                 _
-            ) | Means::Value(Value::CurrentTask | Value::Username | Value::KernelStack | Value::UserStack)
+            ) | Means::Value(
+                Value::CurrentTask
+                    | Value::Username
+                    | Value::KernelStack
+                    | Value::UserStack
+                    | Value::UserPointer
+            )
         );
         if is_read_by_us && is_of_reader {
             self.warn(Warning::OfReader { name: row.name, at });
@@ -82,7 +88,7 @@ impl Checker<'_> {
         span: Span,
     ) -> Option<StmtKind> {
         let (format, values) = self.printf(row.name, args)?;
-        let calls = self.calls_of(&format, &values)?;
+        let calls = self.calls_of(&format, &values, args[0].span)?;
         let statement = |(text, arguments): (String, Vec<Expr>)| {
             let format = super::expressions::text(text.into_bytes(), args[0].span);
             let arguments = std::iter::once(format).chain(arguments).collect();
@@ -92,34 +98,68 @@ impl Checker<'_> {
         Some(StmtKind::Block(calls.into_iter().map(statement).collect()))
     }
 
-    /// The calls of the kernel's `printf` that a format becomes. The kernel has room for one string in each.
-    fn calls_of(&mut self, format: &Format, values: &[Expr]) -> Option<Vec<(String, Vec<Expr>)>> {
-        let mut calls = vec![(String::new(), Vec::new())];
-        let mut is_full = false;
+    /// The calls of the kernel's `printf` that a format becomes.
+    fn calls_of(&mut self, format: &Format, values: &[Expr], at: Span) -> Option<Vec<(String, Vec<Expr>)>> {
+        let mut calls = Calls(vec![Call::default()]);
         for piece in &format.pieces {
-            let (text, value) = match piece {
-                Piece::Text(plain) => (plain.replace('%', "%%"), None),
-                Piece::Spec(spec) => {
-                    let Some((text, value)) = kernel_spec(spec, &values[spec.argument as usize]) else {
+            match piece {
+                Piece::Text(plain) if is_plain(plain) => calls.text(&plain.replace('%', "%%")),
+                // The kernel's formats are ASCII; its strings are not looked at.
+                Piece::Text(other) => {
+                    calls.value("%s", super::expressions::text(other.clone().into_bytes(), at));
+                }
+                Piece::Spec(spec) => match kernel_spec(spec, &values[spec.argument as usize]) {
+                    Some((text, value)) => calls.value(&text, value),
+                    None => {
                         self.error(Fact::ReaderFormat { spec: spec_text(spec), at: spec.span });
                         return None;
-                    };
-                    (text, Some(value))
-                }
-            };
-            let is_text = value.as_ref().is_some_and(|value| !value.ty.is_scalar());
-            let count = calls.last().map_or(0, |(_, values)| values.len());
-            if is_full && is_text || value.is_some() && count == MOST_VALUES {
-                calls.push((String::new(), Vec::new()));
-                is_full = false;
-            }
-            is_full |= is_text;
-            if let Some((all, values)) = calls.last_mut() {
-                all.push_str(&text);
-                values.extend(value);
+                    }
+                },
             }
         }
-        Some(calls)
+        Some(calls.0.into_iter().map(|call| (call.format, call.values)).collect())
+    }
+}
+
+/// What the kernel prints as it stands in a format.
+fn is_plain(text: &str) -> bool {
+    text.chars().all(|char| matches!(char, ' '..='~' | '\t'..='\r'))
+}
+
+#[derive(Default)]
+struct Call {
+    format: String,
+    values: Vec<Expr>,
+    /// The kernel has room for one string in each call.
+    has_text: bool,
+    /// It takes letters behind `%ps` for a part of that.
+    is_over: bool,
+}
+
+struct Calls(Vec<Call>);
+
+impl Calls {
+    fn text(&mut self, text: &str) {
+        self.call(|call| call.is_over).format.push_str(text);
+    }
+
+    fn value(&mut self, format: &str, value: Expr) {
+        let is_text = !value.ty.is_scalar();
+        let call =
+            self.call(|call| call.is_over || call.has_text && is_text || call.values.len() == MOST_VALUES);
+        call.format.push_str(format);
+        call.values.push(value);
+        call.has_text |= is_text;
+        call.is_over = format.ends_with("ps");
+    }
+
+    /// The last call, or another one where that cannot take more.
+    fn call(&mut self, cannot: impl FnOnce(&Call) -> bool) -> &mut Call {
+        if self.0.last().is_none_or(cannot) {
+            self.0.push(Call::default());
+        }
+        let last = self.0.len() - 1;
+        &mut self.0[last]
     }
 }
 
