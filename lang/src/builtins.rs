@@ -66,6 +66,7 @@ pub enum Constant {
     CpuCount,
     ChildPid,
     HasChildPid,
+    PidNamespace,
     ProbeType,
 }
 
@@ -101,7 +102,6 @@ pub enum Value {
     KfuncExist,
     KfuncAllowed,
     SkbOutput,
-    Path,
     StrContains,
     StrConcat,
     StrCap,
@@ -327,10 +327,11 @@ pub static BUILTINS: &[Builtin] = &[
     // Who runs.
     function("pid", "[namespace]", (0, 1), "uint32", Means::Computed(Intrinsic::Pid, Plain::U32), "The process id (in C: tgid)."),
     function("tid", "[namespace]", (0, 1), "uint32", Means::Computed(Intrinsic::Tid, Plain::U32), "The thread id."),
+    variable("pid_namespace", "uint32", Means::Constant(Constant::PidNamespace), "The inode of the namespace that `pid` counts in; 0 for the initial one."),
     variable("uid", "uint32", Means::Computed(Intrinsic::Uid, Plain::U32), "The user id."),
     variable("gid", "uint32", Means::Computed(Intrinsic::Gid, Plain::U32), "The group id."),
     variable("username", "username", Means::Value(Value::Username), "The name of the user."),
-    function("comm", "[task]", (0, 1), "string[16]", Means::Computed(Intrinsic::Comm, Plain::TaskName), "The name of the running thread."),
+    function("comm", "[task or number]", (0, 1), "string[16]", Means::Computed(Intrinsic::Comm, Plain::TaskName), "The name of the running thread."),
     variable("curtask", "struct task_struct *", Means::Value(Value::CurrentTask), "The running task."),
     variable("cgroup", "uint64", Means::Computed(Intrinsic::Cgroup, Plain::U64), "The id of the task's cgroup."),
     function("cgroupid", "\"path\"", (1, 1), "uint64", Means::Value(Value::CgroupId), "The id of the cgroup of a directory."),
@@ -378,7 +379,6 @@ pub static BUILTINS: &[Builtin] = &[
     function("percpu_kaddr", "\"symbol\"[, cpu]", (1, 2), "uint64", Means::Value(Value::PerCpuAddress), "The address of a per-CPU variable; 0 where there is no such CPU."),
     function("kfunc_exist", "\"name\"", (1, 1), "bool", Means::Value(Value::KfuncExist), "Whether the kernel has this kfunc."),
     function("kfunc_allowed", "\"name\"", (1, 1), "bool", Means::Value(Value::KfuncAllowed), "Whether the probe may call this kfunc."),
-    function("path", "pointer[, size]", (1, 2), "string", Means::Value(Value::Path), "The path of a `struct path`."),
     function("kaddr", "\"symbol\"", (1, 1), "uint64", Means::Value(Value::KernelAddress), "The address of the kernel symbol."),
     function("uaddr", "\"symbol\"", (1, 1), "pointer", Means::Value(Value::UserAddress), "The address of a symbol of the program that the uprobe is in."),
 
@@ -439,6 +439,7 @@ pub static BUILTINS: &[Builtin] = &[
     library("pcomm", "[task]", (0, 1), "string", "The parent's name."),
     library("leader_tid", "[task]", (0, 1), "uint32", "The thread id of the thread group's leader."),
     library("leader_comm", "[task]", (0, 1), "string", "The name of the thread group's leader."),
+    library("path", "pointer[, size]", (1, 2), "string", "The path of a `struct path`."),
     library("is_err", "pointer", (1, 1), "bool", "Whether a pointer of the kernel is an error number."),
     library("container_of", "pointer, type, member", (3, 3), "pointer", "The structure that a member belongs to."),
     library("ntohs", "number", (1, 1), "uint16", "A 16-bit number of the network in the CPU's order."),

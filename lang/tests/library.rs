@@ -18,7 +18,9 @@ fn the_library_is_what_the_table_says() {
         }
     }
     for (name, count) in &defined {
-        let row = BUILTINS.iter().find(|row| row.name == name && row.means == Means::Library);
+        // A macro may be a form of a builtin.
+        let in_library = |means| matches!(means, Means::Library | Means::Computed(..));
+        let row = BUILTINS.iter().find(|row| row.name == name && in_library(row.means));
         let (least, most) = row.unwrap_or_else(|| panic!("no row for {name}")).arity;
         assert!((least..=most).contains(count), "{name} of {count}");
     }

@@ -62,9 +62,6 @@ impl Checker<'_> {
                 if matches!(intrinsic, Intrinsic::Pid | Intrinsic::Tid) {
                     return self.process(intrinsic, args.first(), span);
                 }
-                if let Some(task) = args.first() {
-                    return self.comm_of(row, task, span);
-                }
                 if intrinsic == Intrinsic::Comm {
                     // Where the kernel has types, the name is read out of the task itself.
                     let _ = self.task_type();
@@ -101,6 +98,10 @@ impl Checker<'_> {
             },
             Constant::HasChildPid => {
                 Some(constant(u64::from(self.options.child_pid.is_some()), Type::Bool, span))
+            }
+            Constant::PidNamespace => {
+                let inode = self.kernel.pid_namespace().map_or(0, |(_, inode)| inode);
+                Some(constant(inode, Type::U32, span))
             }
             Constant::ProbeType => {
                 let name = self.instances[self.walk.instance?].probe_type;
@@ -180,9 +181,6 @@ impl Checker<'_> {
             Value::KfuncExist => self.kfunc_exists(row, &args[0], span),
             Value::KfuncAllowed => self.kfunc_allowed(row, &args[0], span),
             Value::SkbOutput => self.packet(row, args, span),
-            Value::Path => {
-                self.not_here(row, "the kernel allows it in a few functions, by fentry and fexit", span)
-            }
             Value::StrStr => self.strstr(row, args, span),
             Value::StrContains => self.strcontains(row, args, span),
             Value::StrConcat => self.str_concat(row, args, span),

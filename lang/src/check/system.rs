@@ -57,21 +57,6 @@ impl Checker<'_> {
         }
     }
 
-    /// `comm(task)`: the name of another task. By a number none can be found.
-    pub(super) fn comm_of(&mut self, row: &'static Builtin, task: &ast::Expr, span: Span) -> Option<Expr> {
-        let value = self.expr(task)?;
-        if matches!(&value.ty, Type::Pointer(to, _) if matches!(**to, Type::Struct(_))) {
-            return self.member(value, &name("comm", span), span);
-        }
-        self.error(PlaceFact::NotHere {
-            name: row.name,
-            reason: "a program finds no process by its number",
-            at: task.span,
-            help: Some("`comm` is of the running thread, and `comm(task)` of a `struct task_struct *`"),
-        });
-        None
-    }
-
     /// `ctx`: the address of what the kernel hands to the program.
     pub(super) fn context(&mut self, span: Span) -> Option<Expr> {
         let instance = &self.instances[self.walk.instance?];

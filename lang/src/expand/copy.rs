@@ -301,7 +301,7 @@ impl Expander<'_> {
 
     /// The body of the macro that a call means, or `None` if it means none.
     fn call(&mut self, name: &Ident, args: &[Expr], span: Span, view: View<'_>) -> Option<Expr> {
-        let forms = self.forms.of(&name.name, self.sources);
+        let forms = self.forms.of(&name.name, !args.is_empty(), self.sources);
         if forms.is_empty() {
             return None;
         }

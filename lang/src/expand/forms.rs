@@ -49,10 +49,18 @@ impl Forms {
         self.functions.get(name).cloned()
     }
 
-    /// The forms of a name: the script's own, and those of the library behind them.
-    pub fn of(&mut self, name: &str, sources: &mut Sources) -> Vec<Rc<ast::Macro>> {
+    /// The forms of a name: the script's own, and those of the library behind them, which may also be forms of a builtin
+    /// with arguments.
+    pub fn of(&mut self, name: &str, has_args: bool, sources: &mut Sources) -> Vec<Rc<ast::Macro>> {
         let mut forms = self.own.get(name).cloned().unwrap_or_default();
-        if builtins::find(name).is_some_and(|row| row.means == Means::Library) {
+        let in_library = |row: &builtins::Builtin| match row.means {
+            Means::Library => true,
+            Means::Computed(..) => has_args,
+            Means::Constant(_) | Means::Value(_) | Means::Action(_) | Means::Summary(_) | Means::Later => {
+                false
+            }
+        };
+        if builtins::find(name).is_some_and(in_library) {
             if !self.library.contains_key(name) {
                 self.load(name, sources);
             }
