@@ -19,7 +19,7 @@ fn stages() {
         let case = CaseFile::read(&path);
         let stages = case.words("emit");
         assert!(!stages.is_empty(), "{} names no stage", case.name);
-        let options = Options { positional: case.words("args"), ..Options::default() };
+        let options = Options { positional: case.words("args"), allow_unsafe: true, ..Options::default() };
         let target = match case.words("target").first().map(String::as_str) {
             None => Target::running(kernel.features(), false),
             Some("portable") => Target::portable(),
@@ -50,7 +50,7 @@ fn stages() {
 fn compiling_twice_gives_the_same() {
     for path in files("tests/cases", "bt") {
         let case = CaseFile::read(&path);
-        let options = Options { positional: case.words("args"), ..Options::default() };
+        let options = Options { positional: case.words("args"), allow_unsafe: true, ..Options::default() };
         let once = || {
             let kernel = fixture_kernel();
             let front = front(&case.name, &case.script, &kernel, &options).expect("it is right");

@@ -94,6 +94,7 @@ pub enum Value {
     Context,
     Function,
     UserMode,
+    Register,
     CgroupId,
     CgroupPath,
     Pton,
@@ -156,13 +157,14 @@ pub enum Act {
     Signal,
     SignalThread,
     WriteUser,
+    Override,
 }
 
 impl Act {
     /// Whether it changes the system, so that `--unsafe` must allow it.
     pub fn is_unsafe(self) -> bool {
         match self {
-            Act::System | Act::Signal | Act::SignalThread | Act::WriteUser => true,
+            Act::System | Act::Signal | Act::SignalThread | Act::WriteUser | Act::Override => true,
             Act::Printf
             | Act::Print
             | Act::Clear
@@ -320,6 +322,7 @@ pub static BUILTINS: &[Builtin] = &[
     variable("retval", "", Means::Value(Value::Retval), "What the traced function returned."),
     variable("func", "ksym or usym", Means::Value(Value::Function), "The function that is probed."),
     variable("ctx", "pointer", Means::Value(Value::Context), "What the kernel hands to the program, as it lies there."),
+    function("reg", "\"name\"", (1, 1), "uint64", Means::Value(Value::Register), "A register where the probe is."),
     variable("usermode", "uint8", Means::Value(Value::UserMode), "1 where the CPU was in user mode."),
     variable("probe", "probe", Means::Computed(Intrinsic::Probe, Plain::Probe), "The full name of the attach point that fired."),
     variable("probetype", "string", Means::Constant(Constant::ProbeType), "The type of the probe that fired."),
@@ -419,6 +422,7 @@ pub static BUILTINS: &[Builtin] = &[
     function("system", "format, ...", (1, MANY), "", Means::Action(Act::System), "Lets a shell run a command, and prints its output."),
     function("signal", "signal", (1, 1), "", Means::Action(Act::Signal), "Sends a signal to the running process."),
     function("signal_thread", "signal", (1, 1), "", Means::Action(Act::SignalThread), "Sends a signal to the running thread."),
+    function("override", "number", (1, 1), "", Means::Action(Act::Override), "The probed function does not run, and returns the number."),
 
     // Settled when the script is compiled.
     variable("config", "record", Means::Value(Value::Config), "The settings: `config.max_strlen`."),
@@ -449,8 +453,6 @@ pub static BUILTINS: &[Builtin] = &[
 
     // Planned.
     later("dw_ustack", "The user stack, unwound by DWARF."),
-    later("reg", "A register."),
-    later("override", "Replaces the return value of the probed function."),
     later("unwatch", "Removes a watchpoint."),
 ];
 

@@ -69,6 +69,11 @@ pub trait Kernel {
         false
     }
 
+    /// Whether kprobes may replace what functions return.
+    fn allows_override(&self) -> bool {
+        false
+    }
+
     fn cpu_count(&self) -> u32;
 
     fn features(&self) -> &Features;

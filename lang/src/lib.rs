@@ -19,6 +19,7 @@ pub mod names;
 pub mod operand;
 pub mod provider;
 pub mod record;
+pub mod registers;
 mod type_name;
 pub mod typed;
 pub mod types;

@@ -211,54 +211,6 @@ pub enum Place {
     Unreadable,
 }
 
-/// Where registers lie in a `pt_regs`, on x86-64.
-pub mod registers {
-    use super::Place;
-
-    /// What a function returns, `rax`.
-    pub const RETURNED: u32 = 80;
-    const STACK_POINTER: u32 = 152;
-    /// The registers that hold the first arguments: `rdi`, `rsi`, `rdx`, `rcx`, `r8`, `r9`.
-    const ARGUMENTS: [u32; 6] = [112, 104, 96, 88, 72, 64];
-
-    /// Argument `index` at a function's beginning, where the context is a `pt_regs`: behind the registers the arguments lie on the
-    /// stack, above the return address.
-    pub fn argument(index: u32) -> Place {
-        match ARGUMENTS.get(index as usize) {
-            Some(offset) => Place::Word(*offset),
-            None => Place::Indirect { word: STACK_POINTER, offset: 8 * (index - ARGUMENTS.len() as u32 + 1) },
-        }
-    }
-
-    /// The offset of a register by the name that processors or calling conventions give it.
-    pub fn offset(name: &str) -> Option<u32> {
-        Some(match name {
-            "r15" => 0,
-            "r14" => 8,
-            "r13" => 16,
-            "r12" => 24,
-            "bp" | "rbp" => 32,
-            "bx" | "rbx" => 40,
-            "r11" => 48,
-            "r10" => 56,
-            "r9" => 64,
-            "r8" => 72,
-            "ax" | "rax" => 80,
-            "cx" | "rcx" => 88,
-            "dx" | "rdx" => 96,
-            "si" | "rsi" => 104,
-            "di" | "rdi" => 112,
-            "orig_ax" | "orig_rax" => 120,
-            "ip" | "rip" | "pc" => 128,
-            "cs" => 136,
-            "flags" | "eflags" => 144,
-            "sp" | "rsp" => 152,
-            "ss" => 160,
-            _ => return None,
-        })
-    }
-}
-
 /// The kernel's program type; it decides how a program is loaded and what its section is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProgramKind {

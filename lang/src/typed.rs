@@ -405,6 +405,10 @@ pub enum Intrinsic {
     Context,
     /// `() -> u8`: 1 where the CPU was in user mode.
     UserMode,
+    /// `() -> u64`: the register at this offset of the context.
+    Register(u32),
+    /// `(number)`: the probed function returns this without being run.
+    Override,
     /// `(address, buffer)`: writes the buffer to user memory.
     WriteUser,
     /// `(number)`: sends a signal to the running process.
@@ -429,6 +433,7 @@ impl Intrinsic {
                 | Intrinsic::TracePrint
                 | Intrinsic::SeqPrint
                 | Intrinsic::WriteUser
+                | Intrinsic::Override
         )
     }
 }

@@ -95,7 +95,10 @@ pub fn load(object: &Object, kernel: &dyn Kernel, options: LoadOptions<'_>) -> R
         let whole = 0..targets.len();
         let (each, together) = match loading {
             Ok(Loading::Once(one)) => (vec![(whole, one)], false),
-            Ok(Loading::Together(_)) if !options.has_multi(program.kind) => {
+            // Where many are attached to by one call, the kernel does not keep all registers (6.14 and later).
+            Ok(Loading::Together(_))
+                if !options.has_multi(program.kind) || info.is_some_and(|info| info.wants_all_registers) =>
+            {
                 (vec![(whole, LoadAs::default())], false)
             }
             Ok(Loading::Together(one)) => (vec![(whole, one)], true),

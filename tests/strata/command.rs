@@ -35,6 +35,11 @@ use crate::workloads::workload;
 /// After so long a run counts as hung and is killed. Nothing that passes comes near to it.
 pub const HUNG: Duration = Duration::from_secs(60);
 
+/// How many times slower than usual an emulated machine may be: what runs the tests there says so in `SLOWNESS`.
+fn slowness() -> u32 {
+    std::env::var("SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
 const KEYS: &[&str] = &["args", "parameters", "workload", "env", "exit", "user", "needs"];
 const SECTIONS: &[&str] = &["script", "file", "stdin", "stdout", "stderr", "output"];
 
@@ -102,9 +107,18 @@ fn missing(need: Option<&str>, cannot_trace: Option<String>) -> Option<String> {
         Some("kprobes") => cannot_trace.or_else(|| lacks(kprobes(), "this kernel has no kprobes")),
         Some("no kprobes") => cannot_trace.or_else(|| lacks(!kprobes(), "this kernel has kprobes")),
         Some("fentry") => cannot_trace.or_else(|| lacks(fentry(), "this kernel forbids fentry programs")),
+        Some("kprobes and fentry") => {
+            missing(Some("kprobes"), cannot_trace).or_else(|| missing(Some("fentry"), None))
+        }
         Some("no fentry") => cannot_trace.or_else(|| lacks(!fentry(), "this kernel allows fentry programs")),
         Some("sleepable uprobes") => {
             cannot_trace.or_else(|| lacks(release() >= (6, 1), "its programs of uprobes do not sleep"))
+        }
+        Some("override") => {
+            cannot_trace.or_else(|| lacks(overrides(), "this kernel lets nothing be overridden"))
+        }
+        Some("no override") => {
+            cannot_trace.or_else(|| lacks(!overrides(), "this kernel lets functions be overridden"))
         }
         Some(other) => panic!("the need {other} means nothing"),
         None => cannot_trace,
@@ -116,6 +130,13 @@ fn release() -> (u32, u32) {
     let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// Whether the kernel was built with CONFIG_BPF_KPROBE_OVERRIDE: its types then name the helper.
+fn overrides() -> bool {
+    let name = b"\0bpf_override_return\0";
+    fs::read("/sys/kernel/btf/vmlinux")
+        .is_ok_and(|types| types.windows(name.len()).any(|bytes| bytes == name))
 }
 
 fn command(case: &Case, files: &Files) -> Result<Command, String> {
@@ -192,14 +213,15 @@ pub fn end(mut running: Running, input: String) -> Result<Ended, String> {
     let stdout = read_all(running.stdout.take());
     let stderr = read_all(running.stderr.take());
     let start = Instant::now();
+    let patience = HUNG * slowness();
     let status = loop {
         if let Some(status) = running.try_wait().map_err(|error| error.to_string())? {
             break status;
         }
-        if start.elapsed() > HUNG {
+        if start.elapsed() > patience {
             drop(running);
             let text = stderr.join().unwrap_or_default();
-            return Err(format!("it did not end, and was killed after {} s\n{text}", HUNG.as_secs()));
+            return Err(format!("it did not end, and was killed after {} s\n{text}", patience.as_secs()));
         }
         thread::sleep(Duration::from_millis(2));
     };

@@ -43,6 +43,7 @@ helpers! {
     ProbeWriteUser = 36, "bpf_probe_write_user";
     GetNumaNodeId = 42, "bpf_get_numa_node_id";
     ProbeReadStr = 45, "bpf_probe_read_str";
+    OverrideReturn = 58, "bpf_override_return";
     GetStack = 67, "bpf_get_stack";
     GetCurrentCgroupId = 80, "bpf_get_current_cgroup_id";
     Strtol = 105, "bpf_strtol";

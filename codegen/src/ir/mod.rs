@@ -34,6 +34,7 @@
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 use rtscript_lang::provider::ProgramKind;
+use rtscript_lang::registers;
 use rtscript_lang::syntax::source::Span;
 
 use crate::insn::{AluOp, AtomicOp, Cond, Helper, Narrow, Size, SwapBits};
@@ -75,6 +76,27 @@ pub struct Function {
     pub entry: Block,
     /// The script's probe: the span of instructions that have none of their own.
     pub span: Span,
+}
+
+impl Function {
+    /// Whether a probe of a function reads registers that are not kept by calls.
+    pub fn reads_other_registers(&self) -> bool {
+        let context = self.blocks[self.entry].params.first();
+        let is_other = |inst: &InstData| {
+            matches!(inst.op, Op::Load { base, displacement, .. }
+                if Some(&base) == context && !registers::is_kept_by_calls(displacement as u32))
+        };
+        match self.program {
+            ProgramKind::Kprobe | ProgramKind::Kretprobe => self.insts.values().any(is_other),
+            ProgramKind::RawTracepoint
+            | ProgramKind::Tracepoint
+            | ProgramKind::PerfEvent
+            | ProgramKind::Uprobe
+            | ProgramKind::Fentry
+            | ProgramKind::Fexit
+            | ProgramKind::Iter => false,
+        }
+    }
 }
 
 /// Who calls a function, and with what.

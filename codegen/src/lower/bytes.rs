@@ -292,6 +292,8 @@ impl Lowering<'_, '_> {
             | Intrinsic::TidInside
             | Intrinsic::Context
             | Intrinsic::UserMode
+            | Intrinsic::Register(_)
+            | Intrinsic::Override
             | Intrinsic::WriteUser
             | Intrinsic::Find
             | Intrinsic::CompareBytes

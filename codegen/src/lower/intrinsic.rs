@@ -93,6 +93,14 @@ impl Lowering<'_, '_> {
             Intrinsic::TidInside => self.number_inside(args, false),
             Intrinsic::Context => self.b.context(),
             Intrinsic::UserMode => self.user_mode(),
+            Intrinsic::Register(offset) => {
+                let context = self.b.context();
+                self.b.load(Size::D, false, context, offset as i32)
+            }
+            Intrinsic::Override => {
+                let (context, result) = (self.b.context(), self.scalar(&args[0]));
+                self.b.call(Helper::OverrideReturn, &[Operand::Value(context), Operand::Value(result)])
+            }
             Intrinsic::WriteUser => self.write_user(&args[0], &args[1], span),
             Intrinsic::Signal => self.signal(Helper::SendSignal, &args[0], span),
             Intrinsic::SignalThread => self.signal(Helper::SendSignalThread, &args[0], span),

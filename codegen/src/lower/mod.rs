@@ -170,10 +170,12 @@ impl<'p> Shared<'p> {
         let programs = program
             .probes
             .iter()
-            .map(|probe| ProgramInfo {
+            .zip(&functions)
+            .map(|(probe, function)| ProgramInfo {
                 targets: probe.targets.iter().map(|t| (t.clone(), cookie(&t.name))).collect(),
                 span: probe.span,
                 dispatched: probe.dispatch.is_some(),
+                wants_all_registers: function.reads_other_registers(),
             })
             .collect();
         let table = |(index, offset): (&usize, &u32)| {

@@ -211,6 +211,9 @@ pub struct ProgramInfo {
     pub span: Span,
     /// All targets are one event of the kernel, which is attached to once.
     pub dispatched: bool,
+    /// It reads registers that the kernel keeps only where a trap leads to the program
+    /// (see [`registers::is_kept_by_calls`](rtscript_lang::registers::is_kept_by_calls)).
+    pub wants_all_registers: bool,
 }
 
 /// A table that programs read.

@@ -41,6 +41,7 @@ impl Checker<'_> {
             Act::Assert => self.assert(&args[0], &args[1], span)?,
             Act::Debugf => self.debugf(row, args, span)?,
             Act::WriteUser => self.write_user(row, args, span)?,
+            Act::Override => self.override_result(row, &args[0], span)?,
             Act::Signal => self.signal(row, Intrinsic::Signal, &args[0], span)?,
             Act::SignalThread => self.signal(row, Intrinsic::SignalThread, &args[0], span)?,
             Act::Fail => {

@@ -31,7 +31,9 @@ impl Checker<'_> {
         }
         let kind = match act {
             Act::Printf => self.printf_to_reader(row, args, span),
-            Act::Debugf | Act::WriteUser | Act::Signal | Act::SignalThread | Act::Fail => return None,
+            Act::Debugf | Act::WriteUser | Act::Override | Act::Signal | Act::SignalThread | Act::Fail => {
+                return None;
+            }
             Act::Cat
             | Act::System
             | Act::Errorf

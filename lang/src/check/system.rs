@@ -15,6 +15,7 @@ use crate::btf;
 use crate::builtins::Builtin;
 use crate::provider::ProgramKind;
 use crate::record::Record;
+use crate::registers;
 use crate::typed::{BinaryOp, CompareOp, Expr, ExprKind, Intrinsic, Stmt, StmtKind};
 use crate::types::{Int, Label, Space, Type};
 
@@ -109,6 +110,58 @@ impl Checker<'_> {
         }
         let ty = Type::Int(Int { size: 1, signed: false });
         Some(Expr { kind: ExprKind::Call(Intrinsic::UserMode, Vec::new()), ty, span })
+    }
+
+    /// `reg("name")`
+    pub(super) fn cpu_register(
+        &mut self,
+        row: &'static Builtin,
+        name: &ast::Expr,
+        span: Span,
+    ) -> Option<Expr> {
+        let text = self.literal_text(name, &error::argument_of(row.name))?;
+        let has_registers = match self.instances[self.walk.instance?].context.program {
+            ProgramKind::Kprobe | ProgramKind::Kretprobe | ProgramKind::Uprobe | ProgramKind::PerfEvent => {
+                true
+            }
+            ProgramKind::RawTracepoint
+            | ProgramKind::Tracepoint
+            | ProgramKind::Fentry
+            | ProgramKind::Fexit
+            | ProgramKind::Iter => false,
+        };
+        if !has_registers {
+            return self.not_here(row, "only samples and probes of functions know the registers", span);
+        }
+        let Some(offset) = registers::offset(&text, registers::ARCH) else {
+            let names = registers::names(registers::ARCH);
+            self.error(PlaceFact::UnknownRegister { name: text, names, at: name.span });
+            return None;
+        };
+        let kind = ExprKind::Call(Intrinsic::Register(offset), Vec::new());
+        Some(Expr { kind, ty: Type::U64, span })
+    }
+
+    /// `override(number)`
+    pub(super) fn override_result(
+        &mut self,
+        row: &'static Builtin,
+        result: &ast::Expr,
+        span: Span,
+    ) -> Option<StmtKind> {
+        let result = self.expr(result)?;
+        let result = cast(self.number(result, &error::argument_of(row.name))?, &Type::U64);
+        let instance = &self.instances[self.walk.instance?];
+        let at_beginning = !instance.targets.iter().any(|target| target.point().contains('+'));
+        if instance.context.program != ProgramKind::Kprobe || !at_beginning {
+            return self.not_here(row, "only a kprobe at the beginning of a function can do it", span);
+        }
+        if !self.kernel.allows_override() {
+            let reason = "this kernel was built without it (CONFIG_BPF_KPROBE_OVERRIDE)";
+            return self.not_here(row, reason, span);
+        }
+        let kind = ExprKind::Call(Intrinsic::Override, vec![result]);
+        Some(StmtKind::Expr(Expr { kind, ty: Type::I64, span }))
     }
 
     /// `cgroupid("/sys/fs/cgroup/…")`

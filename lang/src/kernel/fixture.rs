@@ -115,6 +115,10 @@ impl Kernel for FixtureKernel {
         Ok(self.symbols.iter().find(|(symbol, _)| symbol == name).map(|(_, address)| *address))
     }
 
+    fn allows_override(&self) -> bool {
+        true
+    }
+
     fn cpu_count(&self) -> u32 {
         2
     }

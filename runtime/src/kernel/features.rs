@@ -72,6 +72,14 @@ pub fn allows_write_user() -> bool {
     is_known(bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, call)
 }
 
+/// Whether kprobes may call `bpf_override_return`: a kernel may be built without it.
+pub fn allows_override() -> bool {
+    is_known(
+        bpf_prog_type::BPF_PROG_TYPE_KPROBE,
+        Insn::CallHelper { number: Helper::OverrideReturn.number() },
+    )
+}
+
 /// Whether a call gets as far as its arguments.
 fn is_known(kind: bpf_prog_type, call: Insn) -> bool {
     let Err(rejection) = load_as(kind, &[call]) else { return true };

@@ -134,6 +134,10 @@ impl Kernel for RunningKernel {
         features::allows_write_user()
     }
 
+    fn allows_override(&self) -> bool {
+        features::allows_override()
+    }
+
     fn cpu_count(&self) -> u32 {
         crate::bpf::possible_cpus().map_or(1, |count| count as u32)
     }

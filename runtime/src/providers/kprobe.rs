@@ -12,9 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use aya_obj::generated::bpf_attach_type;
 use rtscript_lang::btf::Kind;
 use rtscript_lang::kernel::Kernel;
-use rtscript_lang::provider::{
-    Arg, AttachError, Context, Expansion, Place, ProgramKind, Provider, Target, registers,
-};
+use rtscript_lang::provider::{Arg, AttachError, Context, Expansion, Place, ProgramKind, Provider, Target};
+use rtscript_lang::registers;
 use rtscript_lang::types::{Space, Structs, Type};
 
 use super::functions::{self, Function, VMLINUX};
@@ -198,7 +197,7 @@ impl Attach for Kprobe {
             io::Error::new(io::ErrorKind::Unsupported, "this kernel has no kprobes (CONFIG_KPROBE_EVENTS)")
         })?;
         let event = perf::open_kprobe(pmu, name.as_deref(), at, self.at_end).map_err(explained)?;
-        let link = attach_perf_event(program, event.as_fd(), cookie)?;
+        let link = attach_perf_event(program, event.as_fd(), cookie).map_err(refused)?;
         Ok(vec![link, event])
     }
 
@@ -228,6 +227,19 @@ fn explained(error: io::Error) -> io::Error {
         Some(_) | None => return error,
     };
     io::Error::new(error.kind(), why)
+}
+
+/// Why the kernel does not let a program run at a kprobe that it has made.
+fn refused(error: io::Error) -> io::Error {
+    match errno(&error) {
+        // Nothing else is wrong with a program that was loaded and an event that was made.
+        Some(libc::EINVAL) => io::Error::new(
+            error.kind(),
+            "only functions that are marked for error injection may be overridden \
+             (/sys/kernel/debug/error_injection/list)",
+        ),
+        Some(_) | None => error,
+    }
 }
 
 /// Whether one call can attach to many functions. The kernel has the call from 5.18 on, and refuses it where it was built

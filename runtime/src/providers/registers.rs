@@ -1,14 +1,6 @@
-//! Where the kernel keeps the registers of a process for programs: offsets in `struct pt_regs`.
+//! What assembler code calls the registers of a process, which the kernel keeps for programs in `struct pt_regs`.
 
-/// A processor architecture whose registers are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arch {
-    X86_64,
-    Aarch64,
-}
-
-/// What this is built for.
-pub const ARCH: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
+pub use rtscript_lang::registers::{ARCH, Arch};
 
 /// The offset of the word of a register, by its name in assembler code; and at which bit the name's part of it begins. A part is as wide
 /// as who asks for it says.

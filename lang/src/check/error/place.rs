@@ -41,6 +41,14 @@ pub enum PlaceFact {
         #[help]
         help: Option<DidYouMean>,
     },
+    #[error("there is no register `{name}`")]
+    #[diagnostic(code("rt::unknown-register"), help("registers are {names}"))]
+    UnknownRegister {
+        name: String,
+        names: String,
+        #[label("no such register")]
+        at: Span,
+    },
     /// A part of the program's context that is not at a constant place.
     #[error("the context of a probe is read at places that are known when the script is compiled")]
     #[diagnostic(code("rt::context"))]
