@@ -34,6 +34,7 @@ mod nearest;
 mod numbers;
 mod operators;
 mod options;
+mod outlive;
 mod reader;
 mod settings;
 mod shape;

@@ -15,6 +15,7 @@ use rtscript_syntax::source::Span;
 use rustc_hash::FxHashMap;
 
 use super::error::{self, TypeFact, Warning};
+use super::outlive::{Outliving, outliving};
 use super::shape::Shape;
 use super::{Checker, attach};
 use crate::provider::ProgramKind;
@@ -193,12 +194,26 @@ impl<'a> Checker<'a> {
         };
         let object = self.has_object(span);
         let predicate = [filter, native, object, own].into_iter().flatten().reduce(both);
-        let body = self.block(&probe.body);
+        let mut body = self.declare_outliving(probe);
+        body.extend(self.block(&probe.body));
         self.walk.scopes.pop();
         if !self.quiet {
             self.walk.instance = None;
         }
         (predicate, body)
+    }
+
+    /// Variables that outlive their blocks are 0 from the start.
+    fn declare_outliving(&mut self, probe: &ast::Probe) -> typed::Block {
+        let mut declarations = Vec::new();
+        for Outliving { name, read } in outliving(&probe.body) {
+            // A macro's own variables have a number behind their name.
+            let shown = name.name.split('\'').next().unwrap_or(&name.name).to_string();
+            self.warn(Warning::Outlives { name: shown, at: name.span, read });
+            let span = name.span;
+            declarations.extend(self.declaration(&name, None, None, span));
+        }
+        declarations
     }
 
     /// Of an iterator: whether there is an object, and not the end, for which the kernel runs the program once more.

@@ -156,7 +156,7 @@ impl Checker<'_> {
 
     // Assignments.
 
-    fn declaration(
+    pub(super) fn declaration(
         &mut self,
         name: &ast::Ident,
         ty: Option<&ast::TypeExpr>,

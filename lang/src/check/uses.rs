@@ -1,6 +1,7 @@
 //! Which of the things that a probe hands over a body uses, found by reading the tree alone.
 
-use rtscript_syntax::ast::{self, ExprKind, ForOver, StmtKind, TypeExpr, TypeExprKind, TypeOrExpr};
+use rtscript_syntax::ast::{Expr, ExprKind, Ident, Probe};
+use rtscript_syntax::parts::Part;
 
 use crate::builtins::{self, Means, Value};
 use crate::provider::Context;
@@ -15,12 +16,12 @@ pub(super) struct Uses {
 }
 
 impl Uses {
-    pub fn of(probe: &ast::Probe) -> Uses {
+    pub fn of(probe: &Probe) -> Uses {
         let mut uses = Uses::default();
         if let Some(predicate) = &probe.predicate {
-            uses.expr(predicate);
+            uses.part(Part::Expr(predicate));
         }
-        uses.block(&probe.body);
+        uses.part(Part::Block(&probe.body));
         uses
     }
 
@@ -64,136 +65,14 @@ impl Uses {
         }
     }
 
-    fn block(&mut self, block: &ast::Block) {
-        for stmt in &block.stmts {
-            self.stmt(stmt);
+    fn part(&mut self, part: Part<'_>) {
+        if let Part::Expr(Expr {
+            kind: ExprKind::Ident(name) | ExprKind::Call { name: Ident { name, .. }, .. },
+            ..
+        }) = part
+        {
+            self.name(name);
         }
-        if let Some(value) = &block.value {
-            self.expr(value);
-        }
-    }
-
-    fn stmt(&mut self, stmt: &ast::Stmt) {
-        match &stmt.kind {
-            StmtKind::Let { ty, value, .. } => {
-                if let Some(ty) = ty {
-                    self.ty(ty);
-                }
-                if let Some(value) = value {
-                    self.expr(value);
-                }
-            }
-            StmtKind::Assign { target, value, .. } => {
-                self.expr(target);
-                self.expr(value);
-            }
-            StmtKind::Discard(value) | StmtKind::Expr(value) => self.expr(value),
-            StmtKind::If(inner) => self.branch(inner),
-            StmtKind::Block(block) => self.block(block),
-            StmtKind::For { over, body, .. } => {
-                match over {
-                    ForOver::Each(each) => self.expr(each),
-                    ForOver::Range { start, end } => {
-                        self.expr(start);
-                        self.expr(end);
-                    }
-                }
-                self.block(body);
-            }
-            StmtKind::While { condition, body } => {
-                self.expr(condition);
-                self.block(body);
-            }
-            StmtKind::Unroll { count, body } => {
-                self.expr(count);
-                self.block(body);
-            }
-            StmtKind::Return(value) => {
-                if let Some(value) = value {
-                    self.expr(value);
-                }
-            }
-            StmtKind::Break | StmtKind::Continue => {}
-        }
-    }
-
-    fn branch(&mut self, inner: &ast::If) {
-        self.expr(&inner.condition);
-        self.block(&inner.then);
-        if let Some(otherwise) = &inner.otherwise {
-            self.block(otherwise);
-        }
-    }
-
-    fn expr(&mut self, expr: &ast::Expr) {
-        match &expr.kind {
-            ExprKind::Int { .. }
-            | ExprKind::String(_)
-            | ExprKind::Bool(_)
-            | ExprKind::Variable(_)
-            | ExprKind::Positional(_)
-            | ExprKind::PositionalCount => {}
-            ExprKind::Ident(name) => self.name(name),
-            ExprKind::Map { key, .. } => key.iter().flatten().for_each(|key| self.expr(key)),
-            ExprKind::Unary { operand, .. } | ExprKind::Comptime(operand) => self.expr(operand),
-            ExprKind::Step { target, .. } => self.expr(target),
-            ExprKind::Binary { left, right, .. } => {
-                self.expr(left);
-                self.expr(right);
-            }
-            ExprKind::Ternary { condition, then, otherwise } => {
-                self.expr(condition);
-                self.expr(then);
-                self.expr(otherwise);
-            }
-            ExprKind::Elvis { condition, otherwise } => {
-                self.expr(condition);
-                self.expr(otherwise);
-            }
-            ExprKind::Cast { ty, operand } => {
-                self.ty(ty);
-                self.expr(operand);
-            }
-            ExprKind::Call { name, args } => {
-                self.name(&name.name);
-                args.iter().for_each(|arg| self.expr(arg));
-            }
-            ExprKind::Field { object, .. } | ExprKind::TupleIndex { object, .. } => self.expr(object),
-            ExprKind::Index { object, index } => {
-                self.expr(object);
-                self.expr(index);
-            }
-            ExprKind::Tuple(parts) => parts.iter().for_each(|part| self.expr(part)),
-            ExprKind::Record(fields) => fields.iter().for_each(|field| self.expr(&field.value)),
-            ExprKind::Block(block) => self.block(block),
-            ExprKind::If(inner) => self.branch(inner),
-            ExprKind::Sizeof(of) | ExprKind::Typeinfo(of) => self.type_or_expr(of),
-            ExprKind::Offsetof { of, .. } => self.type_or_expr(of),
-            ExprKind::Type(ty) => self.ty(ty),
-        }
-    }
-
-    fn type_or_expr(&mut self, of: &TypeOrExpr) {
-        match of {
-            TypeOrExpr::Type(ty) => self.ty(ty),
-            TypeOrExpr::Expr(expr) => self.expr(expr),
-        }
-    }
-
-    fn ty(&mut self, ty: &TypeExpr) {
-        match &ty.kind {
-            TypeExprKind::Pointer(to) => self.ty(to),
-            TypeExprKind::Array { element, len } => {
-                self.ty(element);
-                if let Some(len) = len {
-                    self.expr(len);
-                }
-            }
-            TypeExprKind::Typeof(of) => self.type_or_expr(of),
-            TypeExprKind::Named(_)
-            | TypeExprKind::Tagged { .. }
-            | TypeExprKind::Inline(_)
-            | TypeExprKind::Function => {}
-        }
+        part.each(&mut |part| self.part(part));
     }
 }

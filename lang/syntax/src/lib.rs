@@ -13,6 +13,7 @@ mod header;
 mod lexer;
 mod literal;
 mod parse;
+pub mod parts;
 mod print;
 pub mod source;
 mod token;

@@ -42,6 +42,20 @@ pub enum Warning {
         #[label("this is `{from}`")]
         at: Span,
     },
+    /// A variable that is read where the block has ended that assigns to it first.
+    #[error("`${name}` outlives its block")]
+    #[diagnostic(
+        code("rt::outlives"),
+        severity(warning),
+        help("`let ${name};` in front of the block says that this is meant")
+    )]
+    Outlives {
+        name: String,
+        #[label("assigned in this block")]
+        at: Span,
+        #[label("read behind it")]
+        read: Span,
+    },
     /// An attach point that does not exist, with `missing_probes = warn`.
     #[error("`{text}` does not exist, and is left out")]
     #[diagnostic(code("rt::missing-probe"), severity(warning))]

@@ -1,0 +1,133 @@
+//! Variables that outlive the block that assigns to them first, as in scripts from before there were blocks:
+//!
+//! ```text
+//!   if ($family == AF_INET) { $size = 4; } else { $size = 16; }
+//!   printf("%d\n", $size);
+//! ```
+//!
+//! Such a variable belongs to the whole body. One that is declared, by `let` or by a loop, belongs to its block.
+
+use rtscript_syntax::ast::{Block, Expr, ExprKind, Ident, Stmt, StmtKind};
+use rtscript_syntax::parts::Part;
+use rtscript_syntax::source::Span;
+
+/// A variable that is read where the block of its first assignment has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Outliving {
+    /// Where it is assigned first.
+    pub name: Ident,
+    /// Where it is read first, behind the block.
+    pub read: Span,
+}
+
+/// The variables of a body that outlive their blocks, in the order in which they are read.
+pub(super) fn outliving(body: &Block) -> Vec<Outliving> {
+    let mut search = Search::default();
+    search.part(Part::Block(body));
+    let Search { mut found, declared, .. } = search;
+    found.retain(|found| !declared.contains(&found.name.name.as_str()));
+    found
+}
+
+#[derive(Default)]
+struct Search<'a> {
+    /// The names that are assigned to in the open blocks, innermost last.
+    open: Vec<Vec<&'a str>>,
+    /// The first assignments in blocks that have ended.
+    ended: Vec<(&'a str, Span)>,
+    declared: Vec<&'a str>,
+    found: Vec<Outliving>,
+}
+
+impl<'a> Search<'a> {
+    fn part(&mut self, part: Part<'a>) {
+        match part {
+            Part::Block(_) => {
+                self.open.push(Vec::new());
+                part.each(&mut |part| self.part(part));
+                self.open.pop();
+                return;
+            }
+            Part::Stmt(Stmt { kind: StmtKind::Let { name, .. }, .. }) => self.declared.push(&name.name),
+            Part::Stmt(Stmt { kind: StmtKind::For { name, .. }, .. }) => self.declared.push(&name.name),
+            Part::Stmt(Stmt {
+                kind:
+                    StmtKind::Assign { target: Expr { kind: ExprKind::Variable(name), span }, op: None, value },
+                ..
+            }) => {
+                self.part(Part::Expr(value));
+                self.assigned(name, *span);
+                return;
+            }
+            Part::Expr(Expr { kind: ExprKind::Variable(name), span }) => self.read(name, *span),
+            // A block that is a value keeps what is its own.
+            Part::Expr(Expr { kind: ExprKind::Block(_) | ExprKind::If(_), .. }) => {
+                let ended = self.ended.len();
+                part.each(&mut |part| self.part(part));
+                self.ended.truncate(ended);
+                return;
+            }
+            Part::Stmt(_) | Part::Expr(_) | Part::Type(_) => {}
+        }
+        part.each(&mut |part| self.part(part));
+    }
+
+    fn assigned(&mut self, name: &'a str, span: Span) {
+        if self.is_visible(name) {
+            return;
+        }
+        if let Some(block) = self.open.last_mut() {
+            block.push(name);
+        }
+        if !self.ended.iter().any(|(ended, _)| *ended == name) {
+            self.ended.push((name, span));
+        }
+    }
+
+    fn read(&mut self, name: &'a str, read: Span) {
+        if self.is_visible(name) {
+            return;
+        }
+        let Some((_, span)) = self.ended.iter().find(|(ended, _)| *ended == name) else { return };
+        self.found.push(Outliving { name: Ident { name: name.to_string(), span: *span }, read });
+        // From here on it belongs to the body.
+        self.open[0].push(name);
+    }
+
+    fn is_visible(&self, name: &str) -> bool {
+        self.open.iter().flatten().any(|known| *known == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtscript_syntax::ast::Item;
+    use rtscript_syntax::source::Source;
+
+    use super::*;
+
+    fn names(body: &str) -> Vec<String> {
+        let source = Source::new("a script", format!("begin {{ {body} }}"));
+        let script = rtscript_syntax::parse(&source).expect("it parses");
+        let [Item::Probe(probe)] = script.items.as_slice() else { panic!("one probe") };
+        outliving(&probe.body).into_iter().map(|found| found.name.name).collect()
+    }
+
+    #[test]
+    fn found_where_the_block_has_ended() {
+        assert_eq!(names("if (1) { $a = 1; } else { $a = 2; } print($a);"), ["a"]);
+        assert_eq!(names("while (1) { if (1) { $a = 1; $b = 2; } print($b); } print($a);"), ["b", "a"]);
+        assert_eq!(names("if (1) { $a = 1; } $a += 1; print(($a, $a));"), ["a"]);
+    }
+
+    #[test]
+    fn not_where_it_is_visible_or_declared_or_not_yet_assigned() {
+        assert!(names("$a = 1; if (1) { $a = 2; } print($a);").is_empty());
+        assert!(names("if (1) { $a = 1; print($a); } if (1) { $a = 2; print($a); }").is_empty());
+        assert!(names("if (1) { let $a = 1; } print($a);").is_empty());
+        assert!(names("$b = { $a = 1; 2 }; print($a);").is_empty());
+        assert!(names("for ($a : 0..3) { } print($a);").is_empty());
+        assert!(names("print($a); if (1) { $a = 1; }").is_empty());
+        assert!(names("if (1) { $a = 1; } $a = 2; print($a);").is_empty());
+    }
+}
