@@ -40,6 +40,11 @@ fn syscalls_count() {
 }
 
 #[test]
+fn crowd_counts() {
+    assert!(run("crowd", &["3", "5", "4"]).starts_with("rounds=15 processes=4 listened=0 semaphore=0x"));
+}
+
+#[test]
 fn a_wrong_argument_is_refused() {
     let path = workloads::workload("rename").expect("a workload");
     let output = Command::new(path).arg("many").output().expect("runs");

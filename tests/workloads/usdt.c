@@ -13,30 +13,10 @@
  *
  * Prints `guarded=N`, how often `guarded` was passed.
  */
+#define NOTE_PROVIDER "app"
+#include "note.h"
 #include "workload.h"
 #include <limits.h>
-
-#define NOTE(name, arguments, semaphore)                                                                      \
-	"990: nop\n"                                                                                          \
-	".pushsection .note.stapsdt, \"\", \"note\"\n"                                                          \
-	".balign 4\n"                                                                                         \
-	".4byte 992f - 991f, 994f - 993f, 3\n"                                                                \
-	"991: .asciz \"stapsdt\"\n"                                                                           \
-	"992: .balign 4\n"                                                                                    \
-	"993: .8byte 990b, _.stapsdt.base, " semaphore "\n"                                                   \
-	".asciz \"app\"\n"                                                                                    \
-	".asciz \"" name "\"\n"                                                                               \
-	".asciz \"" arguments "\"\n"                                                                          \
-	"994: .balign 4\n"                                                                                    \
-	".popsection\n"                                                                                       \
-	".ifndef _.stapsdt.base\n"                                                                            \
-	".pushsection .stapsdt.base, \"aG\", \"progbits\", .stapsdt.base, comdat\n"                             \
-	".weak _.stapsdt.base\n"                                                                              \
-	".hidden _.stapsdt.base\n"                                                                            \
-	"_.stapsdt.base: .space 1\n"                                                                          \
-	".size _.stapsdt.base, 1\n"                                                                           \
-	".popsection\n"                                                                                       \
-	".endif\n"
 
 volatile unsigned short app_guarded_semaphore __attribute__((section(".probes"), used)) = 0;
 

@@ -1,0 +1,290 @@
+//! Stratum *exact*: every event is counted once, and what cannot be kept is counted as lost. Each `tests/exact/NAME.test` has
+//! a workload of many threads and of processes that start and end meanwhile (`strata/command.rs` says what stands in a file); here
+//! are those whose output takes a program to judge, and those with several tracers.
+
+mod strata;
+mod workloads;
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+
+use strata::command::{Ended, Running, end, rtscript, start};
+use strata::{Outcome, Test};
+use workloads::workload;
+
+fn main() -> ExitCode {
+    let cannot_trace = strata::cannot_trace();
+    let mut tests: Vec<Test> = Vec::new();
+    for path in strata::files("tests/exact", "test") {
+        let cannot_trace = cannot_trace.clone();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        tests.push(Test::new(name, move || strata::command::run(&path, cannot_trace)));
+    }
+    for (name, test) in PROGRAMS {
+        let cannot_trace = cannot_trace.clone();
+        tests.push(Test::new(*name, move || match cannot_trace {
+            Some(why) => Outcome::Skipped(why),
+            None => test().map_or_else(Outcome::Failed, |()| Outcome::Passed),
+        }));
+    }
+    strata::run("exact", tests)
+}
+
+/// What is wrong, if anything is.
+type Verdict = Result<(), String>;
+
+const PROGRAMS: &[(&str, fn() -> Verdict)] = &[
+    ("every_event_comes_once", every_event_comes_once),
+    ("events_and_losses_are_all", || losses(&["-f", "text"], "printf(\"%s %s\\n\", comm, $filler);")),
+    ("events_and_losses_are_all_in_json", || losses(&["-f", "json"], "printf(\"%s %s\\n\", comm, $filler);")),
+    ("values_and_losses_are_all", || losses(&["-f", "text"], "print((comm, $filler));")),
+    ("tracers_do_not_disturb_each_other", tracers_do_not_disturb_each_other),
+    ("tracers_come_and_go", tracers_come_and_go),
+    ("every_signal_is_seen", every_signal_is_seen),
+];
+
+const THREADS: usize = 8;
+
+/// What eight threads print at full speed comes once, and in the order of each thread, where the ring has room for all.
+fn every_event_comes_once() -> Verdict {
+    let rounds = 2000;
+    let script =
+        "rt:task_rename /pid == cpid && comm != \"rtscript\"/ { printf(\"%s\\n\", str(args.comm)); }";
+    let ended = traced_crowd(&[], &[], rounds, script)?;
+    let mut next: HashMap<&str, usize> = HashMap::new();
+    let mut printed = 0;
+    for line in ended.stdout.lines().filter(|line| !line.is_empty()) {
+        let (thread, round) = line.split_once('-').ok_or_else(|| format!("a line is {line:?}"))?;
+        let expected = next.entry(thread).or_default();
+        *expected += 1;
+        if round.parse() != Ok(*expected) {
+            return Err(format!("thread {thread}: after round {} comes {round}", *expected - 1));
+        }
+        printed += 1;
+    }
+    expect_equal("printed lines", THREADS * rounds, printed)?;
+    expect("Attached 1 probe\n", &ended.stderr)
+}
+
+/// With a ring that is too small, what is printed and what is told to be lost are all; what is only counted is whole.
+fn losses(words: &[&str], action: &str) -> Verdict {
+    let rounds = 4000;
+    let script = format!(
+        "rt:task_rename /pid == cpid && comm != \"rtscript\"/ {{
+            $filler = \"0123456789012345678901234567890123456789012345678901234567890123456789\";
+            {action}
+            @all = count();
+        }}"
+    );
+    let ended = traced_crowd(words, &[("BPFTRACE_PERF_RB_PAGES", "1")], rounds, &script)?;
+    let printed = ended.stdout.lines().filter(|line| line.contains("0123456789012345")).count();
+    let is_json = words.contains(&"json");
+    let lost = if is_json { json_lost(&ended.stdout)? } else { text_lost(&ended.stderr) };
+    if lost == 0 {
+        return Err(format!("nothing was lost of {printed}, so this shows nothing"));
+    }
+    expect_equal("printed and lost", THREADS * rounds, printed + lost)?;
+    let all = if is_json {
+        format!("{{\"type\": \"map\", \"data\": {{\"@all\": {}}}}}", THREADS * rounds)
+    } else {
+        format!("@all: {}", THREADS * rounds)
+    };
+    match ended.stdout.lines().any(|line| line == all) {
+        true => Ok(()),
+        false => Err(format!("there is no line {all}")),
+    }
+}
+
+/// Events that a full ring did not take, by the report on standard error.
+fn text_lost(stderr: &str) -> usize {
+    let lost = stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("Lost ")?.split(' ').next()?.parse::<usize>().ok());
+    lost.sum()
+}
+
+fn json_lost(stdout: &str) -> Result<usize, String> {
+    let mut lost = 0;
+    for line in stdout.lines().filter(|line| line.contains("\"lost_events\"")) {
+        let line: serde_json::Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        lost += line["data"]["events"].as_u64().ok_or("no number is lost")? as usize;
+    }
+    Ok(lost)
+}
+
+/// Runs the eight threads of `crowd`, so many rounds each, under the tracer.
+fn traced_crowd(
+    words: &[&str],
+    environment: &[(&str, &str)],
+    rounds: usize,
+    script: &str,
+) -> Result<Ended, String> {
+    let crowd = workload("crowd")?;
+    let mut tracer = rtscript();
+    tracer.envs(environment.iter().copied()).args(words);
+    tracer.arg("-c").arg(format!("'{}' {THREADS} {rounds} 0", crowd.display())).args(["-e", script]);
+    let ended = end(start(tracer), String::new())?;
+    expect("exit 0", &ended.status)?;
+    Ok(ended)
+}
+
+/// Three tracers watch the same places of one process at once; each counts all of it.
+fn tracers_do_not_disturb_each_other() -> Verdict {
+    let mut crowd = Crowd::start(500, 200)?;
+    let script = everywhere(&crowd.path);
+    let tracers = [0, 1, 2].map(|_| attached(crowd.pid(), &script));
+    let tracers = tracers.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let line = crowd.work()?;
+    if !line.starts_with("rounds=4000 processes=200 listened=4000 ") {
+        return Err(format!("the workload says {line:?}"));
+    }
+    for tracer in tracers {
+        let ended = interrupted(tracer)?;
+        expect(&everything(4000), &ended.stdout)?;
+    }
+    Ok(())
+}
+
+/// While one tracer counts, others attach to the same places and detach from them: it misses nothing.
+fn tracers_come_and_go() -> Verdict {
+    let mut crowd = Crowd::start(4000, 0)?;
+    let script = everywhere(&crowd.path);
+    let counting = attached(crowd.pid(), &script)?;
+    let others = std::thread::spawn({
+        let (pid, script) = (crowd.pid(), script.clone());
+        move || {
+            for _ in 0..4 {
+                interrupted(attached(pid, &script)?)?;
+            }
+            Ok::<(), String>(())
+        }
+    });
+    let line = crowd.work()?;
+    others.join().map_err(|_| "a tracer was not to be started".to_owned())??;
+    let ended = interrupted(counting)?;
+    if !line.starts_with("rounds=32000 processes=0 listened=32000 ") {
+        return Err(format!("the workload says {line:?}"));
+    }
+    expect(&everything(32000), &ended.stdout)
+}
+
+/// A script that counts what the threads of `crowd` do, by a probe of each kind.
+fn everywhere(crowd: &str) -> String {
+    format!(
+        "rt:task_rename /pid == PID/ {{ @raw = count(); }}
+        tracepoint:task:task_rename /pid == PID/ {{ @renamed = count(); }}
+        tracepoint:syscalls:sys_enter_getppid /pid == PID/ {{ @call = count(); }}
+        uprobe:{crowd}:passed /pid == PID/ {{ @function = count(); }}
+        uretprobe:{crowd}:passed /pid == PID/ {{ @function_left = count(); }}
+        usdt:{crowd}:crowd:round /pid == PID/ {{ @usdt = count(); }}
+        interval:s:1000 {{ }}"
+    )
+}
+
+fn everything(count: usize) -> String {
+    let maps = ["call", "function", "function_left", "raw", "renamed", "usdt"];
+    let lines = maps.map(|map| format!("@{map}: {count}\n"));
+    format!("\n\n{}", lines.concat())
+}
+
+/// A tracer whose probes are attached; `PID` in the script is the process.
+fn attached(pid: u32, script: &str) -> Result<Running, String> {
+    let mut tracer = rtscript();
+    tracer.env("__BPFTRACE_NOTIFY_PROBES_ATTACHED", "1");
+    tracer.arg("-e").arg(script.replace("PID", &pid.to_string()));
+    let mut tracer = start(tracer);
+    let stdout = tracer.stdout.as_mut().ok_or("no standard output")?;
+    // Nothing behind the line may be read here.
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.last() != Some(&b'\n') {
+        match stdout.read(&mut byte) {
+            Ok(1) => line.push(byte[0]),
+            _ => return Err(end(tracer, String::new())?.stderr),
+        }
+    }
+    expect("__BPFTRACE_NOTIFY_PROBES_ATTACHED\n", &String::from_utf8_lossy(&line))?;
+    Ok(tracer)
+}
+
+fn interrupted(tracer: Running) -> Result<Ended, String> {
+    signal(&tracer, libc::SIGINT)?;
+    let ended = end(tracer, String::new())?;
+    expect("exit 0", &ended.status)?;
+    Ok(ended)
+}
+
+/// The workload `crowd`, which waits to be told to begin.
+struct Crowd {
+    path: String,
+    running: Running,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Crowd {
+    fn start(rounds: usize, processes: usize) -> Result<Crowd, String> {
+        let path = workload("crowd")?;
+        let mut command = Command::new(&path);
+        command.args([THREADS, rounds, processes].map(|number| number.to_string())).arg("-w");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut running = start(command);
+        let stdout = BufReader::new(running.stdout.take().ok_or("no standard output")?);
+        Ok(Crowd { path: path.display().to_string(), running, stdout })
+    }
+
+    fn pid(&self) -> u32 {
+        self.running.id()
+    }
+
+    /// Lets it work, and gives back the line that it prints when all is done.
+    fn work(&mut self) -> Result<String, String> {
+        let stdin = self.running.stdin.as_mut().ok_or("no standard input")?;
+        stdin.write_all(b"x").map_err(|error| error.to_string())?;
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).map_err(|error| error.to_string())?;
+        Ok(line)
+    }
+}
+
+/// Each signal that is sent after the one before was seen runs the probe once.
+fn every_signal_is_seen() -> Verdict {
+    const SIGNALS: usize = 200;
+    let mut tracer = rtscript();
+    tracer.env("__BPFTRACE_NOTIFY_PROBES_ATTACHED", "1");
+    tracer.args(["-e", "self:signal:SIGUSR1 { @seen++; printf(\"%d\\n\", @seen); } interval:s:1000 { }"]);
+    let mut tracer = start(tracer);
+    let mut lines = BufReader::new(tracer.stdout.take().ok_or("no standard output")?);
+    let mut next = || {
+        let mut line = String::new();
+        lines.read_line(&mut line).map_err(|error| error.to_string())?;
+        Ok::<String, String>(line)
+    };
+    expect("__BPFTRACE_NOTIFY_PROBES_ATTACHED\n", &next()?)?;
+    for number in 1..=SIGNALS {
+        signal(&tracer, libc::SIGUSR1)?;
+        expect(&format!("{number}\n"), &next()?)?;
+    }
+    signal(&tracer, libc::SIGINT)?;
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).map_err(|error| error.to_string())?;
+    expect(&format!("\n\n@seen: {SIGNALS}\n"), &rest)?;
+    expect("exit 0", &end(tracer, String::new())?.status)
+}
+
+/// Signals a process that this test started and has not waited for yet.
+fn signal(child: &Child, signal: libc::c_int) -> Verdict {
+    let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
+    match kill {
+        Ok(status) if status.success() => Ok(()),
+        other => Err(format!("kill: {other:?}")),
+    }
+}
+
+fn expect(expected: &str, found: &str) -> Verdict {
+    if expected == found { Ok(()) } else { Err(strata::difference("it", expected, found)) }
+}
+
+fn expect_equal(what: &str, expected: usize, found: usize) -> Verdict {
+    if expected == found { Ok(()) } else { Err(format!("{what}: expected {expected}, found {found}")) }
+}
