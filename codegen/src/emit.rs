@@ -7,6 +7,7 @@ use cranelift_entity::SecondaryMap;
 
 use crate::insn::{AluOp, Imm64, Insn, Operand, Reg, Size, Width};
 use crate::ir::Function;
+use crate::islands::connect;
 use crate::machine::{Block, Code, End, Op, fill};
 use crate::object::{Callback, Line, Program, Relocation};
 use crate::passes::combine::inverse;
@@ -22,7 +23,11 @@ pub fn emit(code: &Code<Tag>, allocation: &Allocation) -> Option<Emitted> {
         emit.starts[block] = Some(emit.out.insns.len());
         emit.block(block, order.get(index + 1).copied());
     }
-    emit.patch()?;
+    let mut jumps = Vec::with_capacity(emit.jumps.len());
+    for &(from, to) in &emit.jumps {
+        jumps.push((from, emit.starts[to]?));
+    }
+    connect(&mut emit.out, &jumps)?;
     Some(emit.out)
 }
 
@@ -208,27 +213,6 @@ impl Emit<'_> {
             // The allocator moves from slot to slot through a register.
             (_, Source::At(_)) => {}
         }
-    }
-
-    /// Fills in the distances of jumps, in slots from the slot after the jump's.
-    fn patch(&mut self) -> Option<()> {
-        let mut slot = Vec::with_capacity(self.out.insns.len() + 1);
-        let mut at = 0i64;
-        for insn in &self.out.insns {
-            slot.push(at);
-            at += insn.slots() as i64;
-        }
-        slot.push(at);
-        for (index, to) in &self.jumps {
-            let target = slot[self.starts[*to]?];
-            let distance = target - (slot[*index] + 1);
-            if let Insn::Jump { offset, .. } | Insn::Goto { offset } | Insn::MayGoto { offset } =
-                &mut self.out.insns[*index]
-            {
-                *offset = i16::try_from(distance).ok()?;
-            }
-        }
-        Some(())
     }
 }
 

@@ -6,6 +6,7 @@ pub mod compile;
 mod emit;
 pub mod insn;
 pub mod ir;
+mod islands;
 pub mod lower;
 mod machine;
 pub mod object;
