@@ -6,10 +6,11 @@ mod strata;
 mod workloads;
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::ExitCode;
 
-use strata::command::{Ended, Running, end, rtscript, start};
+use strata::command::{Ended, end, rtscript, start};
+use strata::crowd::{Crowd, THREADS, attached, interrupted, signal};
 use strata::{Outcome, Test};
 use workloads::workload;
 
@@ -34,7 +35,9 @@ fn main() -> ExitCode {
 /// What is wrong, if anything is.
 type Verdict = Result<(), String>;
 
-const PROGRAMS: &[(&str, fn() -> Verdict)] = &[
+type Named = (&'static str, fn() -> Verdict);
+
+const PROGRAMS: &[Named] = &[
     ("every_event_comes_once", every_event_comes_once),
     ("events_and_losses_are_all", || losses(&["-f", "text"], "printf(\"%s %s\\n\", comm, $filler);")),
     ("events_and_losses_are_all_in_json", || losses(&["-f", "json"], "printf(\"%s %s\\n\", comm, $filler);")),
@@ -43,8 +46,6 @@ const PROGRAMS: &[(&str, fn() -> Verdict)] = &[
     ("tracers_come_and_go", tracers_come_and_go),
     ("every_signal_is_seen", every_signal_is_seen),
 ];
-
-const THREADS: usize = 8;
 
 /// What eight threads print at full speed comes once, and in the order of each thread, where the ring has room for all.
 fn every_event_comes_once() -> Verdict {
@@ -133,7 +134,7 @@ fn traced_crowd(
 fn tracers_do_not_disturb_each_other() -> Verdict {
     let mut crowd = Crowd::start(500, 200)?;
     let script = everywhere(&crowd.path);
-    let tracers = [0, 1, 2].map(|_| attached(crowd.pid(), &script));
+    let tracers = [0, 1, 2].map(|_| attached(&[], crowd.pid(), &script));
     let tracers = tracers.into_iter().collect::<Result<Vec<_>, _>>()?;
     let line = crowd.work()?;
     if !line.starts_with("rounds=4000 processes=200 listened=4000 ") {
@@ -150,12 +151,12 @@ fn tracers_do_not_disturb_each_other() -> Verdict {
 fn tracers_come_and_go() -> Verdict {
     let mut crowd = Crowd::start(4000, 0)?;
     let script = everywhere(&crowd.path);
-    let counting = attached(crowd.pid(), &script)?;
+    let counting = attached(&[], crowd.pid(), &script)?;
     let others = std::thread::spawn({
         let (pid, script) = (crowd.pid(), script.clone());
         move || {
             for _ in 0..4 {
-                interrupted(attached(pid, &script)?)?;
+                interrupted(attached(&[], pid, &script)?)?;
             }
             Ok::<(), String>(())
         }
@@ -188,65 +189,6 @@ fn everything(count: usize) -> String {
     format!("\n\n{}", lines.concat())
 }
 
-/// A tracer whose probes are attached; `PID` in the script is the process.
-fn attached(pid: u32, script: &str) -> Result<Running, String> {
-    let mut tracer = rtscript();
-    tracer.env("__BPFTRACE_NOTIFY_PROBES_ATTACHED", "1");
-    tracer.arg("-e").arg(script.replace("PID", &pid.to_string()));
-    let mut tracer = start(tracer);
-    let stdout = tracer.stdout.as_mut().ok_or("no standard output")?;
-    // Nothing behind the line may be read here.
-    let mut line = Vec::new();
-    let mut byte = [0];
-    while line.last() != Some(&b'\n') {
-        match stdout.read(&mut byte) {
-            Ok(1) => line.push(byte[0]),
-            _ => return Err(end(tracer, String::new())?.stderr),
-        }
-    }
-    expect("__BPFTRACE_NOTIFY_PROBES_ATTACHED\n", &String::from_utf8_lossy(&line))?;
-    Ok(tracer)
-}
-
-fn interrupted(tracer: Running) -> Result<Ended, String> {
-    signal(&tracer, libc::SIGINT)?;
-    let ended = end(tracer, String::new())?;
-    expect("exit 0", &ended.status)?;
-    Ok(ended)
-}
-
-/// The workload `crowd`, which waits to be told to begin.
-struct Crowd {
-    path: String,
-    running: Running,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Crowd {
-    fn start(rounds: usize, processes: usize) -> Result<Crowd, String> {
-        let path = workload("crowd")?;
-        let mut command = Command::new(&path);
-        command.args([THREADS, rounds, processes].map(|number| number.to_string())).arg("-w");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut running = start(command);
-        let stdout = BufReader::new(running.stdout.take().ok_or("no standard output")?);
-        Ok(Crowd { path: path.display().to_string(), running, stdout })
-    }
-
-    fn pid(&self) -> u32 {
-        self.running.id()
-    }
-
-    /// Lets it work, and gives back the line that it prints when all is done.
-    fn work(&mut self) -> Result<String, String> {
-        let stdin = self.running.stdin.as_mut().ok_or("no standard input")?;
-        stdin.write_all(b"x").map_err(|error| error.to_string())?;
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).map_err(|error| error.to_string())?;
-        Ok(line)
-    }
-}
-
 /// Each signal that is sent after the one before was seen runs the probe once.
 fn every_signal_is_seen() -> Verdict {
     const SIGNALS: usize = 200;
@@ -270,15 +212,6 @@ fn every_signal_is_seen() -> Verdict {
     lines.read_to_string(&mut rest).map_err(|error| error.to_string())?;
     expect(&format!("\n\n@seen: {SIGNALS}\n"), &rest)?;
     expect("exit 0", &end(tracer, String::new())?.status)
-}
-
-/// Signals a process that this test started and has not waited for yet.
-fn signal(child: &Child, signal: libc::c_int) -> Verdict {
-    let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
-    match kill {
-        Ok(status) if status.success() => Ok(()),
-        other => Err(format!("kill: {other:?}")),
-    }
 }
 
 fn expect(expected: &str, found: &str) -> Verdict {

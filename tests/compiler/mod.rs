@@ -4,6 +4,7 @@
 
 pub mod file;
 pub mod random;
+pub mod values;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@
 
 pub mod case;
 pub mod command;
+pub mod crowd;
 pub mod pattern;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

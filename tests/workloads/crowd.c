@@ -16,8 +16,8 @@
  * With -w it begins when it can read a byte, prints its line also when it should be silent, and stays until standard
  * input ends.
  *
- * Prints `rounds=THREADS×COUNT processes=PROCESSES listened=N semaphore=ADDRESS`: how often threads passed crowd:round, and where its
- * semaphore lies.
+ * Prints `rounds=THREADS×COUNT processes=PROCESSES listened=N semaphore=ADDRESS passed=ADDRESS`: how often crowd:round was passed by threads,
+ * and where its semaphore and the function `passed` lie.
  */
 #define NOTE_PROVIDER "crowd"
 #include "note.h"
@@ -130,8 +130,8 @@ int main(int argc, char **argv)
 	for (long t = 0; t < threads + STARTERS; t++)
 		pthread_join(thread[t], NULL);
 
-	say("rounds=%ld processes=%ld listened=%ld semaphore=%p\n", threads * count, processes, listened,
-	    (void *)&crowd_round_semaphore);
+	say("rounds=%ld processes=%ld listened=%ld semaphore=%p passed=%p\n", threads * count, processes, listened,
+	    (void *)&crowd_round_semaphore, (void *)passed);
 	fflush(stdout);
 	while (argc == 5 && read(0, &byte, 1) > 0)
 		;

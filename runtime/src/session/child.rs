@@ -47,15 +47,8 @@ impl Child {
             drop(go_write);
             run_child(go_read, failure_write, &file, &pointers);
         }
-        // SAFETY: pidfd_open takes a pid and flags; the result is a new descriptor or an error.
-        let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        if pidfd < 0 {
-            let error = io::Error::last_os_error();
-            // The child sees the end of its pipe, and leaves.
-            return Err(error);
-        }
-        // SAFETY: a fresh descriptor that nobody else owns.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd as i32) };
+        // Where that fails the child sees the end of its pipe, and leaves.
+        let pidfd = watch(pid)?;
         Ok(Child { pid, pidfd, go: Some(go_write), failure: Some(failure_read), ended: None })
     }
 
@@ -92,6 +85,17 @@ impl Child {
         }
         self.ended
     }
+}
+
+/// A descriptor that is readable once a process has ended.
+pub fn watch(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes a pid and flags; the result is a new descriptor or an error.
+    let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if pidfd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a fresh descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(pidfd as i32) })
 }
 
 impl AsFd for Child {

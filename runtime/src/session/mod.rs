@@ -27,7 +27,7 @@ pub mod signals;
 pub mod trials;
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rtscript_codegen::object::{Object, SiteKind};
@@ -38,7 +38,7 @@ use crate::attach::Environment;
 use crate::bpf::Ring;
 use crate::load::Loaded;
 use crate::report::{Failure, SiteWarning, say, warn};
-use child::Child;
+use child::{Child, watch};
 use events::{Events, Look, readable, wait};
 use globals::Globals;
 use maps::Maps;
@@ -158,6 +158,8 @@ pub struct Session<'a> {
     /// Absent where no program sends any.
     events: Option<Events>,
     child: Option<Child>,
+    /// Readable once the process of `-p` has ended.
+    process: Option<OwnedFd>,
     out: &'a mut dyn Output,
     /// Events that were printed.
     printed: u64,
@@ -194,6 +196,8 @@ impl<'a> Session<'a> {
             maps: Maps::new(manifest, &loaded.maps),
             events,
             child,
+            // One that cannot be watched, since there is none or it is a thread, is traced all the same.
+            process: settings.pid.and_then(|pid| watch(pid as libc::pid_t).ok()),
             out,
             printed: 0,
             told: vec![false; manifest.sites.len()],
@@ -326,6 +330,7 @@ impl<'a> Session<'a> {
             }
             let mut polled = vec![readable(signals.as_fd())];
             polled.extend(self.child.as_ref().map(|child| readable(child.as_fd())));
+            polled.extend(self.process.as_ref().map(|process| readable(process.as_fd())));
             if let Some((fd, _)) = self.out.watched() {
                 // That the other side is gone is told without being asked for.
                 let events = if blocked { libc::POLLOUT } else { 0 };
@@ -343,12 +348,14 @@ impl<'a> Session<'a> {
                 .map_err(|error| Failure::line(format!("cannot wait for events: {error}")))?;
             let is_gone = |fd: &libc::pollfd| fd.revents & (libc::POLLERR | libc::POLLHUP) != 0;
             let child_ended = self.child.as_mut().is_some_and(|child| child.try_wait().is_some());
+            // There is no child where there is a process: it stands behind the signals.
+            let process_ended = self.process.is_some() && polled[1].revents != 0;
             match signals.received() {
                 Received::End => return Ok(Stop::Signal),
                 Received::User => self.run_ours(Phase::Signal)?,
                 Received::Nothing => {}
             }
-            if child_ended || polled.last().is_some_and(is_gone) {
+            if child_ended || process_ended || polled.last().is_some_and(is_gone) {
                 return Ok(Stop::Other);
             }
         }
