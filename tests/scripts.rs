@@ -60,7 +60,8 @@ fn run(script: &Path, case: &Case) -> Outcome {
     let with_pid = |text: &str| text.replace("{pid}", &pid);
     let mut command = rtscript();
     command.env(NOTIFY, "1");
-    command.args(words(case.value("args").unwrap_or("")).iter().map(|word| with_pid(word)));
+    let args = words(case.value("args").unwrap_or(""));
+    command.args(args.iter().map(|word| with_pid(word)));
     command.arg(script);
     command.args(words(case.value("parameters").unwrap_or("")).iter().map(|word| with_pid(word)));
     let mut tracer = command.spawn().expect("it was built");
@@ -78,8 +79,11 @@ fn run(script: &Path, case: &Case) -> Outcome {
     found.truncate(found.trim_end().len() - NOTIFY.len());
     shell.stdin.take().expect("a pipe").write_all(b"go\n").expect("the shell reads");
     shell.wait().expect("a child");
-    thread::sleep(LINGER);
-    interrupt(&tracer);
+    // With `-p` it ends by itself.
+    if !args.iter().any(|word| word == "-p") {
+        thread::sleep(LINGER);
+        interrupt(&tracer);
+    }
     stdout.read_to_string(&mut found).expect("text");
     let status = tracer.wait().expect("a child");
     let expected = with_pid(case.section("stdout").unwrap_or_default());

@@ -44,7 +44,7 @@ pub struct CommandLine {
     #[arg(short = 'c', value_name = "COMMAND", conflicts_with = "pid", allow_hyphen_values = true)]
     pub command: Option<String>,
 
-    /// Trace this process only
+    /// Trace this process only, until it ends
     #[arg(short = 'p', value_name = "PID", value_parser = pid)]
     pub pid: Option<u32>,
 
