@@ -25,11 +25,15 @@ pub fn replace(script: &Script) -> Option<Script> {
     for definition in &script.definitions {
         if let CDefKind::Define(define) = &definition.kind {
             // A header of others says in its own way what is known already.
-            if definition.lenient && constants::find(&define.name.name).is_some() {
+            let name = &define.name.name;
+            let is_known = || {
+                constants::find(name).is_some() || rtscript_stdlib::defines(rtscript_stdlib::HEADERS.1, name)
+            };
+            if definition.lenient && is_known() {
                 continue;
             }
             // The last definition of a name counts.
-            macros.insert(define.name.name.as_str(), define);
+            macros.insert(name.as_str(), define);
         }
     }
     if macros.is_empty() {

@@ -14,6 +14,9 @@ fn the_library_is_what_the_table_says() {
             let Item::Macro(item) = item else { panic!("{name} has an item that is no macro") };
             // The line by which the macro is looked for.
             assert!(text.contains(&format!("\nmacro {}(", item.name.name)), "{}", item.name.name);
+            if name == &rtscript_stdlib::HEADERS.0 {
+                continue;
+            }
             defined.push((item.name.name, item.params.len()));
         }
     }

@@ -12,9 +12,10 @@ use super::shape::Shape;
 use crate::builtins::{self, BUILTINS};
 use crate::constants;
 use crate::defines;
+use crate::names;
 use crate::provider::Place;
 use crate::typed::{Expr, ExprKind, StepPlace};
-use crate::types::Type;
+use crate::types::{Label, Type};
 
 /// As deep as anybody nests, and shallow enough for the stack.
 pub(super) const MAX_DEPTH: u32 = 200;
@@ -143,6 +144,10 @@ impl Checker<'_> {
         // A kernel without BTF has no enumerators, and the name is unknown.
         if let Ok(Some((id, value))) = self.structs.enumerator(name, self.kernel) {
             return Some(constant(value as u64, Type::Enum(id), span));
+        }
+        let call = name.strip_prefix("__NR_").or_else(|| name.strip_prefix("SYS_"));
+        if let Some(number) = call.and_then(|call| names::number_of(&Label::Syscall, call)) {
+            return Some(signed_literal(number, span));
         }
         if let Some(value) = constants::find_enumerator(name) {
             return Some(signed_literal(value, span));

@@ -53,7 +53,6 @@ use rtscript_syntax::source::Span;
 
 use crate::action::{Action, ActionId};
 use crate::config::Config;
-use crate::defines;
 use crate::kernel::{Kernel, KernelError};
 use crate::provider::Provider;
 use crate::typed::{self, Program};
@@ -108,8 +107,6 @@ pub fn check(
     providers: &[&dyn Provider],
     options: &Options,
 ) -> Result<Checked, Vec<CheckError>> {
-    let replaced = defines::replace(script);
-    let script = replaced.as_ref().unwrap_or(script);
     let mut checker = Checker {
         script,
         kernel,

@@ -20,6 +20,16 @@ pub static CONSTANTS: &[(&str, i64)] = &[
     ("SHRT_MIN", -32768), ("SHRT_WIDTH", 16), ("SHRT_MAX", 32767), ("SSIZE_MAX", 0x7fffffffffffffff),
     ("UCHAR_WIDTH", 8), ("UCHAR_MAX", 255), ("UINT_WIDTH", 32), ("UINT_MAX", 0xffffffff), ("ULLONG_WIDTH", 64),
     ("ULONG_WIDTH", 64), ("USHRT_WIDTH", 16), ("USHRT_MAX", 65535),
+    // linux/limits.h
+    ("S8_MIN", -128), ("S8_MAX", 127), ("U8_MAX", 255), ("S16_MIN", -32768), ("S16_MAX", 32767), ("U16_MAX", 65535),
+    ("S32_MIN", -2147483648), ("S32_MAX", 0x7fffffff), ("U32_MAX", 0xffffffff),
+    ("S64_MIN", -9223372036854775808), ("S64_MAX", 0x7fffffffffffffff),
+    // asm/bitsperlong.h
+    ("BITS_PER_LONG", 64), ("BITS_PER_LONG_LONG", 64), ("BITS_PER_BYTE", 8),
+    // linux/sizes.h
+    ("SZ_1K", 1 << 10), ("SZ_2K", 2 << 10), ("SZ_4K", 4 << 10), ("SZ_8K", 8 << 10), ("SZ_16K", 16 << 10),
+    ("SZ_32K", 32 << 10), ("SZ_64K", 64 << 10), ("SZ_128K", 128 << 10), ("SZ_256K", 256 << 10), ("SZ_512K", 512 << 10),
+    ("SZ_1M", 1 << 20), ("SZ_2M", 2 << 20), ("SZ_4M", 4 << 20), ("SZ_16M", 16 << 20), ("SZ_1G", 1 << 30),
     // stdio.h
     ("BUFSIZ", 0x2000),
 ];

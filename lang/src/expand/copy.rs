@@ -373,10 +373,14 @@ fn callers<'f>(view: View<'f>) -> impl Iterator<Item = &'f Frame<'f>> {
     std::iter::successors(view, |frame| frame.caller)
 }
 
-/// A span as it is in a view.
+/// A span as it is in a view. What `#define` has put into a macro's body lies elsewhere, and stays there.
 pub(super) fn at(span: Span, view: View<'_>) -> Span {
-    let shift = view.map_or(0, |frame| frame.shift);
-    Span::new(span.start + shift, span.end + shift)
+    let Some(frame) = view else { return span };
+    let body = frame.definition.span;
+    if span.start < body.start || span.end > body.end {
+        return span;
+    }
+    Span::new(span.start + frame.shift, span.end + frame.shift)
 }
 
 fn ident(name: &Ident, view: View<'_>) -> Ident {

@@ -55,12 +55,11 @@ impl Forms {
         let mut forms = self.own.get(name).cloned().unwrap_or_default();
         let in_library = |row: &builtins::Builtin| match row.means {
             Means::Library => true,
-            Means::Computed(..) => has_args,
-            Means::Constant(_) | Means::Value(_) | Means::Action(_) | Means::Summary(_) | Means::Later => {
-                false
-            }
+            Means::Computed(..) | Means::Summary(_) => has_args,
+            Means::Constant(_) | Means::Value(_) | Means::Action(_) | Means::Later => false,
         };
-        if builtins::find(name).is_some_and(in_library) {
+        let in_headers = || rtscript_stdlib::defines(rtscript_stdlib::HEADERS.1, name);
+        if builtins::find(name).map_or_else(in_headers, in_library) {
             if !self.library.contains_key(name) {
                 self.load(name, sources);
             }
@@ -71,9 +70,8 @@ impl Forms {
 
     /// Parses the module that has a macro of this name. A test parses them all, so that none has an error here.
     fn load(&mut self, name: &str, sources: &mut Sources) {
-        let head = format!("\nmacro {name}(");
-        let Some((module, text)) = rtscript_stdlib::MODULES.iter().find(|(_, text)| text.contains(&head))
-        else {
+        let has_it = |(_, text): &&(&str, &str)| rtscript_stdlib::defines(text, name);
+        let Some((module, text)) = rtscript_stdlib::MODULES.iter().find(has_it) else {
             return;
         };
         let source = sources.add(*module, *text);

@@ -28,11 +28,14 @@ use rtscript_syntax::source::Sources;
 pub use called::Called;
 pub use error::ExpandError;
 
+use crate::defines;
 use forms::Forms;
 use functions::{Function, Returns};
 
 /// Expands a script. The errors are all that were found, in the order of the text.
 pub fn expand(script: Script, sources: &mut Sources) -> Result<Script, Vec<ExpandError>> {
+    // What stands for something in C comes first, since that may be a call.
+    let script = defines::replace(&script).unwrap_or(script);
     let mut macros = Vec::new();
     let mut functions = Vec::new();
     let mut rest = Vec::new();
