@@ -69,6 +69,11 @@ pub trait Kernel {
         false
     }
 
+    /// The functions of the BPF programs that run, as far as types describe them.
+    fn bpf_functions(&self) -> Result<&[BpfFunction], KernelError> {
+        Ok(&[])
+    }
+
     /// Whether kprobes may replace what functions return.
     fn allows_override(&self) -> bool {
         false
@@ -77,6 +82,21 @@ pub trait Kernel {
     fn cpu_count(&self) -> u32;
 
     fn features(&self) -> &Features;
+}
+
+/// From this position on `Kernel::module_btf` has the types of BPF programs.
+pub const FIRST_PROGRAM: u16 = 0x8000;
+
+/// A function of a BPF program that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BpfFunction {
+    /// The program's number in the kernel.
+    pub program: u32,
+    pub name: String,
+    /// Whose types describe it: a position for `Kernel::module_btf`.
+    pub types: u16,
+    /// Its BTF id there.
+    pub id: u32,
 }
 
 /// The record of a tracepoint, as its `format` file describes it.

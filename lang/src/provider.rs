@@ -207,6 +207,9 @@ pub enum Place {
     /// The same, elsewhere at each of the sites that the program is attached to: the upper half of the attachment's cookie is the
     /// number of the site's operand.
     BySite(&'static [Operand]),
+    /// What the traced function returned, which the kernel is asked for (5.17 and later): for it may take another number of arguments
+    /// than its types say.
+    Returned,
     /// It is there, and cannot be had: a floating-point register.
     Unreadable,
 }

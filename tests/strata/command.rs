@@ -110,6 +110,13 @@ fn missing(need: Option<&str>, cannot_trace: Option<String>) -> Option<String> {
         Some("kprobes and fentry") => {
             missing(Some("kprobes"), cannot_trace).or_else(|| missing(Some("fentry"), None))
         }
+        // The one that machines of `tests/vm` have loaded.
+        Some("a module") => missing(Some("kprobes and fentry"), cannot_trace).or_else(|| {
+            lacks(
+                Path::new("/sys/kernel/btf/dummy").exists(),
+                "the module dummy is not loaded, or has no BTF",
+            )
+        }),
         Some("no fentry") => cannot_trace.or_else(|| lacks(!fentry(), "this kernel allows fentry programs")),
         Some("sleepable uprobes") => {
             cannot_trace.or_else(|| lacks(release() >= (6, 1), "its programs of uprobes do not sleep"))
@@ -143,6 +150,7 @@ fn command(case: &Case, files: &Files) -> Result<Command, String> {
     let mut command = rtscript();
     let word = |word: String| {
         word.replace("{{file}}", &files.file.to_string_lossy())
+            .replace("{{rtscript}}", env!("CARGO_BIN_EXE_rtscript"))
             .replace("{{output}}", &files.output.to_string_lossy())
     };
     if let Some(text) = case.section("file") {

@@ -7,7 +7,7 @@ use rtscript_lang::types::Type;
 
 use super::Lowering;
 use super::memory::{Address, Memory};
-use crate::insn::{AluOp, Size};
+use crate::insn::{AluOp, Helper, Size};
 use crate::ir::{Operand, Value};
 
 impl Lowering<'_, '_> {
@@ -39,6 +39,15 @@ impl Lowering<'_, '_> {
                 let value = self.operand_by_site(operands, span);
                 self.cut(value, ty)
             }
+            Place::Returned => {
+                let slot = self.b.slot(8);
+                let to = self.slot_address(slot);
+                self.clear(&to, 8);
+                let pointer = self.pointer(&to);
+                self.b.call(Helper::GetFuncRet, &[Operand::Value(context), Operand::Value(pointer)]);
+                let value = self.b.load(Size::D, false, to.base, to.offset);
+                self.cut(value, ty)
+            }
             // Not accepted by the checker.
             Place::Unreadable => self.b.iconst(0),
         }
@@ -51,6 +60,7 @@ impl Lowering<'_, '_> {
             | Place::Indirect { .. }
             | Place::Operand(_)
             | Place::BySite(_)
+            | Place::Returned
             | Place::Unreadable => self.in_slot(expr),
         }
     }
@@ -69,6 +79,7 @@ impl Lowering<'_, '_> {
                     | Place::Indirect { .. }
                     | Place::Operand(_)
                     | Place::BySite(_)
+                    | Place::Returned
                     | Place::Unreadable => 0,
                 };
                 let base = self.b.add(context, Operand::Value(distance));
@@ -84,7 +95,11 @@ impl Lowering<'_, '_> {
                 field: None,
                 align: 8,
             },
-            Place::Indirect { .. } | Place::Operand(_) | Place::BySite(_) | Place::Unreadable => {
+            Place::Indirect { .. }
+            | Place::Operand(_)
+            | Place::BySite(_)
+            | Place::Returned
+            | Place::Unreadable => {
                 Address { memory: Memory::Context, base: context, offset: 0, field: None, align: 8 }
             }
         }

@@ -11,6 +11,7 @@
 //! | `map.rs` | create, read and write maps, one element or all |
 //! | `program.rs` | load, test-run and ask about programs; program BTF |
 //! | `link.rs` | attach programs |
+//! | `programs.rs` | the programs that are loaded, whoever loaded them |
 //! | `iterator.rs` | programs that run for each of the kernel's objects |
 //! | `perf.rs` | perf events that programs are attached to |
 //! | `counter.rs` | perf events that count: clocks, faults, cycles, accesses to an address |
@@ -33,6 +34,7 @@ mod map;
 mod mapped;
 pub mod perf;
 mod program;
+pub mod programs;
 mod ring;
 #[cfg(test)]
 pub(crate) mod test;
@@ -138,6 +140,8 @@ fn name_of(command: bpf_cmd) -> &'static str {
         bpf_cmd::BPF_RAW_TRACEPOINT_OPEN => "BPF_RAW_TRACEPOINT_OPEN",
         bpf_cmd::BPF_BTF_LOAD => "BPF_BTF_LOAD",
         bpf_cmd::BPF_BTF_GET_NEXT_ID => "BPF_BTF_GET_NEXT_ID",
+        bpf_cmd::BPF_PROG_GET_NEXT_ID => "BPF_PROG_GET_NEXT_ID",
+        bpf_cmd::BPF_PROG_GET_FD_BY_ID => "BPF_PROG_GET_FD_BY_ID",
         bpf_cmd::BPF_BTF_GET_FD_BY_ID => "BPF_BTF_GET_FD_BY_ID",
         bpf_cmd::BPF_LINK_CREATE => "BPF_LINK_CREATE",
         bpf_cmd::BPF_ITER_CREATE => "BPF_ITER_CREATE",

@@ -11,6 +11,7 @@
 //! | `types.rs` | BTF of the kernel and its modules |
 //! | `tracefs.rs` | tracefs: mounted, given, or a mount of our own that nobody else sees |
 //! | `functions.rs` | which functions can be traced |
+//! | `programs.rs` | functions of BPF programs |
 //! | `symbols.rs` | addresses by name, from `/proc/kallsyms` |
 //! | `features.rs` | what its BPF offers |
 //! | `privileges.rs` | what this process may do |
@@ -21,6 +22,7 @@ mod functions;
 mod info;
 mod places;
 mod privileges;
+mod programs;
 mod symbols;
 mod tracefs;
 mod types;
@@ -31,9 +33,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rtscript_lang::btf::Btf;
-use rtscript_lang::kernel::{Features, Kernel, KernelError, TracepointFormat};
+use rtscript_lang::kernel::{BpfFunction, FIRST_PROGRAM, Features, Kernel, KernelError, TracepointFormat};
 use rtscript_lang::provider::ProgramKind;
 
+use programs::Programs;
 use tracefs::Tracefs;
 use types::Types;
 
@@ -62,6 +65,7 @@ pub struct RunningKernel {
     sources: Sources,
     tracefs: OnceCell<Result<Tracefs, KernelError>>,
     functions: OnceCell<Result<Vec<(String, String)>, KernelError>>,
+    programs: OnceCell<Result<Programs, KernelError>>,
     features: OnceCell<Features>,
 }
 
@@ -72,8 +76,13 @@ impl RunningKernel {
             sources,
             tracefs: OnceCell::new(),
             functions: OnceCell::new(),
+            programs: OnceCell::new(),
             features: OnceCell::new(),
         }
+    }
+
+    fn programs(&self) -> Result<&Programs, KernelError> {
+        self.programs.get_or_init(Programs::read).as_ref().map_err(KernelError::clone)
     }
 
     fn tracefs(&self) -> Result<&Tracefs, KernelError> {
@@ -94,6 +103,10 @@ impl Kernel for RunningKernel {
     }
 
     fn module_btf(&self, module: u16) -> Result<&Btf, KernelError> {
+        if module >= FIRST_PROGRAM {
+            let missing = || KernelError::Missing { what: "the types of a BPF program".to_owned() };
+            return self.programs()?.of(module).ok_or_else(missing);
+        }
         self.types.of_module(module)
     }
 
@@ -132,6 +145,10 @@ impl Kernel for RunningKernel {
 
     fn allows_write_user(&self) -> bool {
         features::allows_write_user()
+    }
+
+    fn bpf_functions(&self) -> Result<&[BpfFunction], KernelError> {
+        Ok(&self.programs()?.functions)
     }
 
     fn allows_override(&self) -> bool {

@@ -8,13 +8,14 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use aya_obj::generated::bpf_attach_type;
 use rtscript_lang::btf::{Btf, TypeId};
-use rtscript_lang::kernel::Kernel;
+use rtscript_lang::kernel::{BpfFunction, Kernel};
 use rtscript_lang::provider::{Arg, AttachError, Context, Expansion, Place, ProgramKind, Provider, Target};
 use rtscript_lang::types::{Space, Structs, Type};
 
 use super::functions::{self, Function, Param};
-use super::pattern::is_wildcard;
+use super::pattern::{is_wildcard, matches};
 use crate::attach::{Attach, Environment, LoadAs, Loading};
+use crate::bpf::programs::program_by_id;
 use crate::bpf::{attach_tracing, module_btf};
 
 pub const FENTRY: Fentry = Fentry { at_end: false };
@@ -24,8 +25,12 @@ pub struct Fentry {
     at_end: bool,
 }
 
-const FORM: &str = "fentry:FUNCTION or fentry:MODULE:FUNCTION";
-const RETURN_FORM: &str = "fexit:FUNCTION or fexit:MODULE:FUNCTION";
+const FORM: &str =
+    "fentry:FUNCTION, fentry:MODULE:FUNCTION, fentry:bpf:FUNCTION or fentry:bpf:PROGRAM:FUNCTION";
+const RETURN_FORM: &str =
+    "fexit:FUNCTION, fexit:MODULE:FUNCTION, fexit:bpf:FUNCTION or fexit:bpf:PROGRAM:FUNCTION";
+/// What functions of BPF programs begin with, where modules have their names.
+const PROGRAMS: &str = "bpf:";
 /// The kernel passes no more arguments than this.
 const MAX_ARGS: usize = 12;
 
@@ -34,9 +39,33 @@ impl Fentry {
         self.names()[0]
     }
 
-    fn split<'a>(&self, point: &'a str) -> Result<(Option<&'a str>, &'a str), AttachError> {
+    fn split<'a>(&self, point: &'a str) -> Result<Point<'a>, AttachError> {
         let expected = if self.at_end { RETURN_FORM } else { FORM };
-        functions::split(point).ok_or(AttachError::Form { expected })
+        // In place of the module stands the program's number.
+        let (in_program, rest) = match point.strip_prefix(PROGRAMS) {
+            Some(rest) => (true, rest),
+            None => (false, point),
+        };
+        let (of, name) = functions::split(rest).ok_or(AttachError::Form { expected })?;
+        Ok(if in_program { Point::Bpf { program: of, name } } else { Point::Kernel { module: of, name } })
+    }
+
+    /// The functions of BPF programs that match.
+    fn of_programs(
+        &self,
+        program: Option<&str>,
+        name: &str,
+        kernel: &dyn Kernel,
+    ) -> Result<Vec<Target>, AttachError> {
+        let found = kernel.bpf_functions()?.iter().filter(|function| {
+            matches(name, &function.name)
+                && program.is_none_or(|program| matches(program, &function.program.to_string()))
+        });
+        let target = |function: &BpfFunction| Target {
+            provider: self.name(),
+            name: format!("{}:{PROGRAMS}{}:{}", self.name(), function.program, function.name),
+        };
+        Ok(found.map(target).collect())
     }
 
     fn target(&self, function: &Function) -> Target {
@@ -46,7 +75,10 @@ impl Fentry {
 
     /// The functions that match and that the kernel can attach to: it must know their types, and pass all arguments.
     fn matching(&self, point: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
-        let (module, name) = self.split(point)?;
+        let (module, name) = match self.split(point)? {
+            Point::Kernel { module, name } => (module, name),
+            Point::Bpf { program, name } => return self.of_programs(program, name, kernel),
+        };
         let mut found = functions::matching(module, name, kernel)?;
         found.retain(|function| signature_of(function, kernel).is_some());
         Ok(found.iter().map(|function| self.target(function)).collect())
@@ -54,11 +86,24 @@ impl Fentry {
 
     /// The function of a target: the BTF that describes it, its module's position, its id, its parameters and its result.
     fn function<'k>(&self, target: &Target, kernel: &'k dyn Kernel) -> Result<Described<'k>, AttachError> {
-        let (module, name) = self.split(target.point())?;
-        let (module, id) = functions::described(module, name, kernel).ok_or_else(|| no_types(name))?;
+        let (module, id, name, program) = match self.split(target.point())? {
+            Point::Kernel { module, name } => {
+                let (module, id) =
+                    functions::described(module, name, kernel).ok_or_else(|| no_types(name))?;
+                (module, id, name, None)
+            }
+            Point::Bpf { program, name } => {
+                let same = |function: &&BpfFunction| {
+                    function.name == name
+                        && program.is_none_or(|program| program == function.program.to_string())
+                };
+                let found = kernel.bpf_functions()?.iter().find(same).ok_or_else(|| no_program(name))?;
+                (found.types, TypeId(found.id), name, Some(found.program))
+            }
+        };
         let btf = kernel.module_btf(module)?;
         let (params, result) = functions::signature(btf, id).ok_or_else(|| variadic(name))?;
-        Ok(Described { btf, module, id, params, result })
+        Ok(Described { btf, module, id, params, result, program })
     }
 }
 
@@ -68,6 +113,21 @@ struct Described<'k> {
     id: TypeId,
     params: Vec<Param>,
     result: TypeId,
+    /// The number of the BPF program that it is in.
+    program: Option<u32>,
+}
+
+/// What is behind the provider's name.
+enum Point<'a> {
+    Kernel {
+        module: Option<&'a str>,
+        name: &'a str,
+    },
+    /// A function of a BPF program, by the program's number, which may be left out.
+    Bpf {
+        program: Option<&'a str>,
+        name: &'a str,
+    },
 }
 
 impl Provider for Fentry {
@@ -84,7 +144,7 @@ impl Provider for Fentry {
     }
 
     fn expand(&self, point: &str, kernel: &dyn Kernel) -> Result<Expansion, AttachError> {
-        let (module, name) = self.split(point)?;
+        let point_of = self.split(point)?;
         if is_wildcard(point) {
             let targets = self.matching(point, kernel)?;
             return if targets.is_empty() {
@@ -93,8 +153,18 @@ impl Provider for Fentry {
                 Ok(Expansion { targets, wildcard: true })
             };
         }
-        let target = self.target(&functions::find(module, name, kernel)?);
-        Ok(Expansion { targets: vec![target], wildcard: false })
+        match point_of {
+            Point::Kernel { module, name } => {
+                let target = self.target(&functions::find(module, name, kernel)?);
+                Ok(Expansion { targets: vec![target], wildcard: false })
+            }
+            Point::Bpf { program, name } => {
+                let targets = self.of_programs(program, name, kernel)?;
+                // Programs may have the same names.
+                let wildcard = targets.len() > 1;
+                if targets.is_empty() { Err(no_program(name)) } else { Ok(Expansion { targets, wildcard }) }
+            }
+        }
     }
 
     fn context(
@@ -103,7 +173,7 @@ impl Provider for Fentry {
         kernel: &dyn Kernel,
         structs: &mut Structs,
     ) -> Result<Context, AttachError> {
-        let Described { btf, module, params, result, .. } = self.function(target, kernel)?;
+        let Described { btf, module, params, result, program, .. } = self.function(target, kernel)?;
         let mut slot = 0;
         let mut args = Vec::with_capacity(params.len());
         let mut words = Vec::with_capacity(params.len());
@@ -124,7 +194,8 @@ impl Provider for Fentry {
         let retval = (self.at_end && returned != Type::Void && returned.is_scalar()).then(|| Arg {
             name: "retval".to_owned(),
             ty: returned,
-            place: Place::Word(slot * 8),
+            // What the kernel takes a program's function for depends on what the verifier found.
+            place: if program.is_some() { Place::Returned } else { Place::Word(slot * 8) },
         });
         let program = if self.at_end { ProgramKind::Fexit } else { ProgramKind::Fentry };
         Ok(Context { program, args, words, retval, space: Space::Kernel })
@@ -132,7 +203,15 @@ impl Provider for Fentry {
 
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
         // The same functions again.
-        if self.at_end { Ok(Vec::new()) } else { self.matching(pattern, kernel) }
+        if self.at_end {
+            return Ok(Vec::new());
+        }
+        let mut found = self.matching(pattern, kernel)?;
+        if pattern == "*" {
+            // Who must not see programs sees the kernel's functions.
+            found.extend(self.of_programs(None, "*", kernel).unwrap_or_default());
+        }
+        Ok(found)
     }
 
     fn describe(&self, target: &Target, kernel: &dyn Kernel) -> Result<Vec<String>, AttachError> {
@@ -152,9 +231,10 @@ impl Attach for Fentry {
             let function = self.function(target, kernel);
             let function =
                 function.map_err(|_| io::Error::other("the kernel's BTF does not describe this function"))?;
-            let object = match function.module {
-                0 => None,
-                position => {
+            let object = match (function.program, function.module) {
+                (Some(program), _) => Some(program_by_id(program)?),
+                (None, 0) => None,
+                (None, position) => {
                     let name = kernel.modules().ok().and_then(|names| names.get(usize::from(position)));
                     Some(module_btf(name.map_or("", String::as_str))?)
                 }
@@ -190,6 +270,14 @@ fn signature_of(function: &Function, kernel: &dyn Kernel) -> Option<Vec<Param>> 
 
 fn no_types(name: &str) -> AttachError {
     AttachError::Unsupported { reason: format!("the kernel's BTF does not describe the function {name}") }
+}
+
+fn no_program(name: &str) -> AttachError {
+    AttachError::Unknown {
+        what: "function of a BPF program".to_owned(),
+        name: name.to_owned(),
+        nearest: Vec::new(),
+    }
 }
 
 fn variadic(name: &str) -> AttachError {

@@ -39,6 +39,7 @@ pub fn of_btf(btf: &Btf, record: TypeId, structs: &mut Structs) -> Vec<Arg> {
                 | Place::Indirect { .. }
                 | Place::Operand(_)
                 | Place::BySite(_)
+                | Place::Returned
                 | Place::Unreadable => structs.of_btf(btf, 0, member.ty),
             };
             Arg { name: member.name.to_owned(), ty, place: member.place }
@@ -66,6 +67,7 @@ pub fn declare_btf(btf: &Btf, record: TypeId) -> Vec<String> {
         | Place::Indirect { .. }
         | Place::Operand(_)
         | Place::BySite(_)
+        | Place::Returned
         | Place::Unreadable => btf.declare(member.ty, member.name),
     };
     members(btf, record).iter().map(declare).collect()
