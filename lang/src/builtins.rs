@@ -241,6 +241,12 @@ const FOREIGN: &[(&str, &str)] = &[
     ("getpid", "pid"),
     ("execname", "comm"),
     ("timestamp", "nsecs"),
+    ("walltimestamp", "nsecs(tai)"),
+    ("current", "curtask"),
+    ("cgroup_id", "cgroup"),
+    ("sarg0", "*(reg(\"sp\") + 8)"),
+    ("sarg1", "*(reg(\"sp\") + 16)"),
+    ("sarg2", "*(reg(\"sp\") + 24)"),
     ("gettimeofday_ns", "nsecs"),
     ("ktime_get_ns", "nsecs"),
 ];

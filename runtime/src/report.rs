@@ -212,6 +212,7 @@ impl SiteWarning {
             SiteKind::ReadFailed => "memory could not be read; the value was taken as 0",
             SiteKind::MapFull if self.is_full() => "the map is full: a new element was not stored",
             SiteKind::MapFull => "the kernel had no memory at hand for a new element of the map",
+            SiteKind::LookupMissing => "there was no such element; the value was taken as 0",
             SiteKind::DeleteMissing => "there was no such element to delete",
             SiteKind::DivideByZero => "division or modulo by 0; the result was taken as 1",
             SiteKind::LoopCut => "the loop was cut: it reached the kernel's limit",
@@ -230,6 +231,7 @@ impl SiteWarning {
         match self.kind {
             SiteKind::ReadFailed => Some("probe_read"),
             SiteKind::MapFull => Some("map_update_elem"),
+            SiteKind::LookupMissing => Some("map_lookup_elem"),
             SiteKind::DeleteMissing => Some("map_delete_elem"),
             SiteKind::SignalFailed => Some("send_signal"),
             SiteKind::WriteFailed => Some("probe_write_user"),
@@ -256,6 +258,7 @@ impl Diagnostic for SiteWarning {
             SiteKind::ReadFailed => "rt::read-failed",
             SiteKind::MapFull if self.is_full() => "rt::map-full",
             SiteKind::MapFull => "rt::map-memory",
+            SiteKind::LookupMissing => "rt::lookup-missing",
             SiteKind::DeleteMissing => "rt::delete-missing",
             SiteKind::DivideByZero => "rt::divide-by-zero",
             SiteKind::LoopCut => "rt::loop-cut",
@@ -285,6 +288,7 @@ impl Diagnostic for SiteWarning {
             }
             SiteKind::MapFull
             | SiteKind::ReadFailed
+            | SiteKind::LookupMissing
             | SiteKind::DeleteMissing
             | SiteKind::DivideByZero
             | SiteKind::SignalFailed

@@ -157,6 +157,7 @@ impl Lowering<'_, '_> {
         let key = self.key(element);
         let result = self.b.variable();
         let int = self.int_of(ty);
+        let has_key = element.key.is_some();
         self.with_found(
             key,
             |this, pointer| {
@@ -169,6 +170,7 @@ impl Lowering<'_, '_> {
                 this.b.set(result, value);
             },
             |this| {
+                this.count_missing(has_key);
                 let zero = this.b.iconst(0);
                 this.b.set(result, zero);
             },
@@ -182,8 +184,18 @@ impl Lowering<'_, '_> {
         self.with_found(
             key,
             |this, pointer| this.copy(&Address::own(pointer, 0), to, room, room, this.b.span()),
-            |this| this.clear(to, room),
+            |this| {
+                this.count_missing(element.key.is_some());
+                this.clear(to, room);
+            },
         );
+    }
+
+    /// Counts an element that was to be read and is not there, where every failure is asked for.
+    fn count_missing(&mut self, has_key: bool) {
+        if has_key && self.shared.target.report_failures {
+            self.count_site(SiteKind::LookupMissing, self.b.span(), None);
+        }
     }
 
     pub(super) fn has_key(&mut self, element: &Element) -> Value {

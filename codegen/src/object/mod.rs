@@ -246,6 +246,8 @@ pub enum SiteKind {
     ReadFailed,
     /// A map had no room for a new element.
     MapFull,
+    /// An element that was read and was not there: the value was taken as zero. Counted where every failure is asked for.
+    LookupMissing,
     /// `delete` of an element that was not there.
     DeleteMissing,
     /// Division or modulo by zero: the result was taken as 1.

@@ -129,7 +129,8 @@ impl Checker<'_> {
                     Some(retval) => Some(Expr { kind: ExprKind::Retval, ty: retval.ty.clone(), span }),
                     None => {
                         let probe = instance.targets[0].name.clone();
-                        self.error(Fact::NoRetval { probe, at: span });
+                        let help = error::instead_of_retval(instance.context.program);
+                        self.error(Fact::NoRetval { probe, at: span, help });
                         None
                     }
                 }

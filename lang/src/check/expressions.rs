@@ -5,7 +5,7 @@ use rtscript_syntax::source::Span;
 
 use super::Checker;
 use super::comptime::element_of;
-use super::error::{self, CFact, Fact, TypeFact};
+use super::error::{self, CFact, DidYouMean, Fact, TypeFact};
 use super::nearest::nearest;
 use super::numbers::{constant, literal, signed_literal};
 use super::shape::Shape;
@@ -161,7 +161,8 @@ impl Checker<'_> {
             ast::CDefKind::Define(define) => Some(define.name.name.as_str()),
             ast::CDefKind::Include { .. } | ast::CDefKind::Type(_) | ast::CDefKind::Typedef { .. } => None,
         }));
-        let help = nearest(name, known);
+        let help = builtins::ours(name).map(|ours| DidYouMean(vec![ours.to_string()]));
+        let help = help.or_else(|| nearest(name, known));
         self.error(Fact::UnknownName { name: name.to_string(), at: span, help });
         None
     }
@@ -194,7 +195,8 @@ impl Checker<'_> {
             return Some(Expr { kind: ExprKind::Word(index), ty: Type::I64, span });
         }
         let probe = instance.targets[0].name.clone();
-        self.error(Fact::NoWord { probe, index, count, at: span });
+        let help = if count == 0 { error::instead_of_words(instance.context.program, &probe) } else { None };
+        self.error(Fact::NoWord { probe, index, count, at: span, help });
         None
     }
 

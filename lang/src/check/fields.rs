@@ -8,7 +8,7 @@ use rtscript_syntax::source::Span;
 
 use super::Checker;
 use super::comptime::element_of;
-use super::error::{Fact, PlaceFact, TypeFact};
+use super::error::{self, Fact, PlaceFact, TypeFact};
 use super::nearest::nearest;
 use super::numbers::{cast, constant, value_of};
 use crate::builtins::{self, Means, Value};
@@ -49,7 +49,9 @@ impl Checker<'_> {
         if args.is_empty() {
             self.error(Fact::NoArguments { probe, at });
         } else {
-            let help = nearest(&name.name, args.iter().map(|arg| arg.name.as_str()));
+            let names = args.iter().map(|arg| arg.name.as_str());
+            let nearest = nearest(&name.name, names.clone()).map(|names| names.to_string());
+            let help = Some(nearest.unwrap_or_else(|| error::argument_names(names)));
             self.error(Fact::UnknownArgument { probe, name: name.name.clone(), at: name.span, help });
         }
         None

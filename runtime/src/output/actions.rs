@@ -20,7 +20,7 @@ use super::{json, number, time, trials};
 use crate::report::{SiteWarning, say};
 use crate::session::maps::{Element, Maps};
 use crate::session::trials::Trial;
-use crate::session::{Loss, Output};
+use crate::session::{Done, Loss, Output};
 use crate::symbols::UserSymbols;
 
 /// The script's maps, as far as actions need them.
@@ -112,17 +112,17 @@ impl<'a> Printer<'a> {
         Printer { warnings: false, ..self }
     }
 
-    /// Does what an event asks for; true if it printed something. `exit` is seen by the session in the globals.
-    pub fn carry_out(&mut self, event: &[u8], store: &dyn MapStore) -> bool {
+    /// Does what an event asks for.
+    pub fn carry_out(&mut self, event: &[u8], store: &dyn MapStore) -> Done {
         let manifest = self.manifest;
-        let Some((id, event)) = Event::new(event) else { return false };
-        let Some(action) = manifest.actions.get(id) else { return false };
-        match action {
+        let Some((id, event)) = Event::new(event) else { return Done::Nothing };
+        let Some(action) = manifest.actions.get(id) else { return Done::Nothing };
+        let printed = match action {
             Action::Printf { format, args } => {
                 self.text_line("printf", |values, out| printf(values, format, args, event, out))
             }
             Action::Print { value } => {
-                let Some(field) = value.fields.first() else { return false };
+                let Some(field) = value.fields.first() else { return Done::Nothing };
                 let bytes = event.field(value, 0);
                 match self.format {
                     Format::Text => self.line(|values, out| values.text(&field.ty, bytes, out)),
@@ -144,7 +144,7 @@ impl<'a> Printer<'a> {
             }
             Action::Clear { map } => self.done(*map, "cleared", store.clear(*map)),
             Action::Zero { map } => self.done(*map, "set to zero", store.zero(*map)),
-            Action::Exit => false,
+            Action::Exit => return Done::Exit,
             Action::Time { format } => self.text_line("time", |_, out| {
                 let (seconds, _) = time::now();
                 time::strftime(format, seconds, None, out);
@@ -165,7 +165,8 @@ impl<'a> Printer<'a> {
                     self.text_line("join", |values, out| join(values, separator, args, event, out))
                 }
             },
-        }
+        };
+        if printed { Done::Printed } else { Done::Nothing }
     }
 
     /// The key as the kernel knows it. A long string is sent as a tail, and lies in keys with zeros behind it.
@@ -261,7 +262,7 @@ impl<'a> Printer<'a> {
 }
 
 impl Output for Printer<'_> {
-    fn event(&mut self, event: &[u8], maps: &Maps<'_>) -> bool {
+    fn event(&mut self, event: &[u8], maps: &Maps<'_>) -> Done {
         self.carry_out(event, maps)
     }
 

@@ -54,13 +54,22 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait for an event that a program is still writing, after everything was detached.
 const LINGER: Duration = Duration::from_millis(20);
 
+/// What an event was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    Printed,
+    Nothing,
+    /// The script ends here.
+    Exit,
+}
+
 /// What a session prints to. Events are untrusted bytes.
 ///
 /// Nothing here fails: an output that cannot be written to any more is [broken](Output::broken), and swallows what
 /// comes.
 pub trait Output {
-    /// Does what an event asks for; true if it printed something.
-    fn event(&mut self, event: &[u8], maps: &Maps<'_>) -> bool;
+    /// Does what an event asks for.
+    fn event(&mut self, event: &[u8], maps: &Maps<'_>) -> Done;
 
     /// So many attach points are attached.
     fn attached(&mut self, count: usize);
@@ -163,6 +172,8 @@ pub struct Session<'a> {
     out: &'a mut dyn Output,
     /// Events that were printed.
     printed: u64,
+    /// The event of an `exit()` was seen: what probes sent behind it, until they were detached, is dropped.
+    exited: bool,
     /// Which sites were told of.
     told: Vec<bool>,
     /// Whether a failed read of memory was told of.
@@ -200,6 +211,7 @@ impl<'a> Session<'a> {
             process: settings.pid.and_then(|pid| watch(pid as libc::pid_t).ok()),
             out,
             printed: 0,
+            exited: false,
             told: vec![false; manifest.sites.len()],
             told_of_a_read: false,
         })
@@ -246,7 +258,7 @@ impl<'a> Session<'a> {
         let signalled = stop == Stop::Signal;
         self.probes.detach();
         self.drain();
-        self.globals.go_on();
+        self.go_on();
         // From here on it prints, however much was printed before.
         self.settings.max_events = None;
         self.run_ours(Phase::End)?;
@@ -370,13 +382,24 @@ impl<'a> Session<'a> {
     fn look(&mut self) -> Look {
         let Some(events) = &mut self.events else { return Look::Nothing };
         let (out, maps, printed) = (&mut *self.out, &self.maps, &mut self.printed);
+        let exited = &mut self.exited;
         let most = self.settings.max_events.unwrap_or(u64::MAX);
         events.look(|event| {
-            if *printed < most {
-                *printed += u64::from(out.event(event, maps));
+            if *printed < most && !*exited {
+                match out.event(event, maps) {
+                    Done::Printed => *printed += 1,
+                    Done::Nothing => {}
+                    Done::Exit => *exited = true,
+                }
             }
             true
         })
+    }
+
+    /// Runs probes and takes events again, after an `exit()`.
+    fn go_on(&mut self) {
+        self.globals.go_on();
+        self.exited = false;
     }
 
     /// Takes out everything that is left.
@@ -403,6 +426,7 @@ impl<'a> Session<'a> {
                 SiteKind::MapFull if site.is_full() => full += u64::from(site.count),
                 SiteKind::MapFull => memory += u64::from(site.count),
                 SiteKind::ReadFailed
+                | SiteKind::LookupMissing
                 | SiteKind::DeleteMissing
                 | SiteKind::DivideByZero
                 | SiteKind::SignalFailed

@@ -53,7 +53,7 @@ impl<'a> Session<'a> {
         self.globals.start();
         self.run_ours(Phase::Begin)?;
         self.drain();
-        self.globals.go_on();
+        self.go_on();
         self.out.trial(Trial::TestsBegin { count: probes.len() });
         let mut failed = Vec::new();
         for &(name, program) in &probes {
@@ -64,7 +64,7 @@ impl<'a> Session<'a> {
             self.drain();
             self.tell_warnings();
             let exited = self.globals.is_exiting() && self.globals.exit_code() != 0;
-            self.globals.go_on();
+            self.go_on();
             let passed = run.return_value == 0 && !exited;
             if run.return_value != 0 {
                 say(format_args!("rtscript: the test {name} returned {}", run.return_value as i32));
@@ -101,7 +101,7 @@ impl<'a> Session<'a> {
             self.out.trial(Trial::Bench { name, nanos: nanos.saturating_sub(floor), runs });
             self.out.flush();
         }
-        self.globals.go_on();
+        self.go_on();
         self.run_ours(Phase::End)?;
         self.drain();
         self.tell_warnings();

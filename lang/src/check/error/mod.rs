@@ -30,7 +30,10 @@ pub use maps::MapFact;
 pub use place::PlaceFact;
 pub use types::TypeFact;
 pub use warning::Warning;
-pub use words::{argument_of, arity, format_of, map_key, map_value, variable};
+pub use words::{
+    argument_names, argument_of, arity, format_of, instead_of_retval, instead_of_words, map_key, map_value,
+    variable,
+};
 
 /// One error, ready to be rendered.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,7 +179,7 @@ pub enum Fact {
         #[label("no such argument")]
         at: Span,
         #[help]
-        help: Option<DidYouMean>,
+        help: Option<String>,
     },
     /// `args`, and the probe has none.
     #[error("`{probe}` has no typed arguments")]
@@ -193,8 +196,10 @@ pub enum Fact {
         probe: String,
         index: u32,
         count: usize,
-        #[label("no such argument; the first one is `arg0`")]
+        #[label("no such argument{}", if *.count > 0 { "; the first one is `arg0`" } else { "" })]
         at: Span,
+        #[help]
+        help: Option<String>,
     },
     /// `argN`, and no program can read it.
     #[error("`arg{index}` of `{probe}` cannot be read")]
@@ -211,6 +216,8 @@ pub enum Fact {
         probe: String,
         #[label("nothing has returned here")]
         at: Span,
+        #[help]
+        help: Option<&'static str>,
     },
     #[error("there is no type `{name}`")]
     #[diagnostic(code("rt::unknown-type"))]

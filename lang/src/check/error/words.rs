@@ -1,5 +1,7 @@
 //! Words that several messages share.
 
+use crate::provider::ProgramKind;
+
 /// The words for what a use is of.
 pub fn variable(name: &str) -> String {
     // Variables of macros and functions have a number behind their name.
@@ -33,5 +35,41 @@ pub fn arity((least, most): (usize, usize)) -> String {
         (least, usize::MAX) => format!("at least {}", arguments(least)),
         (least, most) if least == most => arguments(least),
         (least, most) => format!("{least} to {}", arguments(most)),
+    }
+}
+
+/// The most names that a help lists.
+const MOST_NAMES: usize = 12;
+
+/// The names of a probe's arguments.
+pub fn argument_names<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
+    let more = if names.len() > MOST_NAMES { ", …" } else { "" };
+    let names: Vec<String> = names.take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
+    format!("there are {}{more}", names.join(", "))
+}
+
+/// Where the arguments are that a probe has no `argN` for.
+pub fn instead_of_words(program: ProgramKind, probe: &str) -> Option<String> {
+    match program {
+        ProgramKind::RawTracepoint | ProgramKind::Tracepoint => {
+            Some(format!("its arguments have names: `args.name`; `rtscript -lv '{probe}'` lists them"))
+        }
+        ProgramKind::Kretprobe | ProgramKind::Fexit | ProgramKind::Uprobe => {
+            Some("keep it where the function begins: `@kept[tid] = arg0`".to_owned())
+        }
+        ProgramKind::PerfEvent | ProgramKind::Kprobe | ProgramKind::Fentry | ProgramKind::Iter => None,
+    }
+}
+
+/// Where the value is that a probe has no `retval` for.
+pub fn instead_of_retval(program: ProgramKind) -> Option<&'static str> {
+    match program {
+        ProgramKind::RawTracepoint | ProgramKind::Tracepoint => {
+            Some("what an event hands over is in `args`: `args.ret` where a system call ends")
+        }
+        ProgramKind::Kprobe => Some("the end of the function, `kretprobe`, has one"),
+        ProgramKind::Fentry => Some("the end of the function, `fexit`, has one"),
+        ProgramKind::Uprobe => Some("the end of the function, `uretprobe`, has one"),
+        ProgramKind::PerfEvent | ProgramKind::Kretprobe | ProgramKind::Fexit | ProgramKind::Iter => None,
     }
 }
