@@ -93,11 +93,7 @@ impl Checker<'_> {
         let (first, limits) = args.split_first()?;
         let ast::ExprKind::Map { name, key } = &first.kind else {
             if let Some(extra) = limits.first() {
-                self.error(MapFact::NotAMap {
-                    function: row.name,
-                    signature: row.signature(),
-                    at: extra.span,
-                });
+                self.error(MapFact::PrintLimits { value: first.span, at: extra.span });
                 return None;
             }
             let value = self.expr(first)?;
@@ -120,7 +116,7 @@ impl Checker<'_> {
             return Some(StmtKind::Emit(self.action(Action::PrintMap { map, top, div }), Vec::new()));
         }
         if let Some(extra) = limits.first() {
-            self.error(MapFact::NotAMap { function: row.name, signature: row.signature(), at: extra.span });
+            self.error(MapFact::PrintLimits { value: first.span, at: extra.span });
             return None;
         }
         let element = self.element(name, key.as_deref(), first.span);

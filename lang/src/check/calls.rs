@@ -300,7 +300,17 @@ impl Checker<'_> {
         }
         let frames = match rest {
             [] => FRAMES,
-            [frames, ..] => {
+            [first, _, ..] => {
+                let modes = if space == Space::User { settings::STACK_MODES } else { settings::KERNEL_MODES };
+                self.error(Fact::BadConstant {
+                    what: "the mode of a stack".to_string(),
+                    expected: modes.to_string(),
+                    value: "something else".to_string(),
+                    at: first.span,
+                });
+                return None;
+            }
+            [frames] => {
                 let frames = self.expr(frames)?;
                 let most = i128::from(FRAMES);
                 self.constant_in(&frames, "the number of frames", "a number from 1 to 127", 1..=most)? as u32

@@ -259,7 +259,14 @@ impl Checker<'_> {
         range: std::ops::RangeInclusive<i128>,
     ) -> Option<i128> {
         let Some(value) = value_of(expr) else {
-            self.error(Fact::NotConstant { what: what.to_string(), at: expr.span });
+            let (what, at) = (what.to_string(), expr.span);
+            self.error(match &expr.kind {
+                ExprKind::String(text) => {
+                    let value = format!("\"{}\"", String::from_utf8_lossy(text).escape_debug());
+                    Fact::BadConstant { what, expected: expected.to_string(), value, at }
+                }
+                _ => Fact::NotConstant { what, at },
+            });
             return None;
         };
         if range.contains(&value) {

@@ -14,11 +14,11 @@ use crate::types::{Clock, Int, Space, Type};
 impl Checker<'_> {
     /// `str(pointer[, length])`. Of what is text already, the text itself; of `$1`, the parameter.
     pub(super) fn str(&mut self, args: &[ast::Expr], span: Span) -> Option<Expr> {
-        if let ast::ExprKind::Positional(index) = &args[0].kind {
-            let value = self.positional(*index as usize).unwrap_or("").as_bytes().to_vec();
-            return Some(text(value, span));
-        }
-        let (source, length) = (self.expr(&args[0]), args.get(1).map(|length| self.expr(length)));
+        let source = match self.parameter_text(&args[0]) {
+            Some(parameter) => Some(text(parameter, args[0].span)),
+            None => self.expr(&args[0]),
+        };
+        let length = args.get(1).map(|length| self.expr(length));
         let source = self.as_text(source?);
         let source = self.memory(source, "str")?;
         let mut capacity = match &source.ty {
@@ -38,6 +38,23 @@ impl Checker<'_> {
             return Some(Expr { span, ..arguments.remove(0) });
         }
         Some(Expr { kind: ExprKind::Call(Intrinsic::Str, arguments), ty: Type::String(capacity), span })
+    }
+
+    /// The text of a parameter: of `$1`, and of `$1 + 2` what is behind its first two bytes.
+    fn parameter_text(&self, arg: &ast::Expr) -> Option<Vec<u8>> {
+        let (index, skipped) = match &arg.kind {
+            ast::ExprKind::Positional(index) => (*index, 0),
+            ast::ExprKind::Binary { op: ast::BinaryOp::Add, left, right } => {
+                match (&left.kind, &right.kind) {
+                    (ast::ExprKind::Positional(index), ast::ExprKind::Int { value, .. }) => (*index, *value),
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        };
+        let text = self.positional(index as usize).unwrap_or("").as_bytes();
+        let skipped = usize::try_from(skipped).unwrap_or(text.len()).min(text.len());
+        Some(text[skipped..].to_vec())
     }
 
     /// `buf(pointer[, length])`

@@ -37,6 +37,15 @@ pub enum MapFact {
         #[label("this is not a map")]
         at: Span,
     },
+    /// `print(1, 2)`
+    #[error("only whole maps are printed in part")]
+    #[diagnostic(code("rt::print-limits"), help("a tuple is printed by `print((a, b))`"))]
+    PrintLimits {
+        #[label("this is not a whole map")]
+        value: Span,
+        #[label("says how much of it is printed")]
+        at: Span,
+    },
     /// `delete(@keyed)`, `has_key(@scalar, …)` and the like.
     #[error("`@{name}` has {}", if *.keyed { "keys" } else { "no keys" })]
     #[diagnostic(code("rt::wrong-kind-of-map"))]
