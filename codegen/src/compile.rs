@@ -4,12 +4,13 @@ use rtscript_lang::syntax::source::{Sources, Span};
 
 use crate::emit::{Emitted, emit, frame_size};
 use crate::ir::verify::verify;
-use crate::ir::{Function, Module, Op, Terminator};
+use crate::ir::{BlockData, Function, Module, Op, Role, Terminator};
 use crate::object::{Object, Program};
 use crate::passes::slots::Placed;
-use crate::passes::{clean, combine, compares, dead, number, slots};
+use crate::passes::{clean, combine, compares, dead, number, outline, slots};
 use crate::regalloc::allocate;
 use crate::select::select;
+use crate::target::Loops;
 
 /// A program's stack with those of its callbacks, in bytes; a loop with a budget keeps 16 of them for the kernel's counter.
 const STACK: u32 = 512;
@@ -39,9 +40,22 @@ pub fn compile(mut module: Module, sources: Sources) -> Result<Object, CompileEr
     })
 }
 
-/// The passes that make the IR small.
+/// The passes that make the IR small, and its loops what the kernel can run.
 pub fn optimize(function: &mut Function, module: &Module) {
-    function.callbacks.iter_mut().for_each(|callback| optimize(callback, module));
+    simplify(function, module);
+    if module.target.loops == Loops::Calls && has_loops(function) {
+        outline::outline(function);
+        simplify(function, module);
+    }
+}
+
+fn has_loops(function: &Function) -> bool {
+    let is_budget = |block: &BlockData| matches!(block.terminator, Terminator::MayGoto { .. });
+    function.blocks.values().any(is_budget) || function.callbacks.iter().any(has_loops)
+}
+
+fn simplify(function: &mut Function, module: &Module) {
+    function.callbacks.iter_mut().for_each(|callback| simplify(callback, module));
     verified(function, "lower");
     clean::clean(function);
     verified(function, "clean");
@@ -55,39 +69,61 @@ pub fn optimize(function: &mut Function, module: &Module) {
     verified(function, "remove_dead");
 }
 
-/// A program and its callbacks. All of them may be on the stack at once, one called by the other, so each callback gets an
-/// equal share of it, in the steps that the kernel counts in, and the program what is left.
+/// A program and its callbacks. Those that call one another are on the stack at once: each gets what those that it calls
+/// leave, but for an equal share for each of those that wait for it.
 fn program(mut function: Function, module: &mut Module) -> Result<Program, CompileError> {
     optimize(&mut function, module);
     let callbacks = std::mem::take(&mut function.callbacks);
-    let depth = call_depth(&function, &callbacks);
-    let share = STACK / (depth + 1) / STACK_STEP * STACK_STEP;
-    let mut program = body(&function, STACK - depth * share, module)?.into_program(&function);
-    for callback in callbacks {
-        program.callbacks.push(body(&callback, share, module)?.into_callback(callback.name));
+    let calls: Vec<Vec<usize>> = callbacks.iter().map(called).collect();
+    let mut waiting = vec![0; callbacks.len()];
+    for &callback in &called(&function) {
+        wait(callback, 1, &calls, &mut waiting);
     }
+    let share = STACK / (waiting.iter().max().unwrap_or(&0) + 1) / STACK_STEP * STACK_STEP;
+    // Of each callback, what it and those that it calls take.
+    let mut taken: Vec<u32> = Vec::new();
+    let below = |calls: &[usize], taken: &[u32]| calls.iter().map(|call| taken[*call]).max().unwrap_or(0);
+    let mut made = Vec::new();
+    for (index, callback) in callbacks.into_iter().enumerate() {
+        let below = below(&calls[index], &taken);
+        let (emitted, frame) = body(&callback, STACK.saturating_sub(below + waiting[index] * share), module)?;
+        taken.push(below + frame.max(1).next_multiple_of(STACK_STEP));
+        made.push(emitted.into_callback(callback.name, callback.role));
+    }
+    let below = below(&called(&function), &taken);
+    let mut program = body(&function, STACK.saturating_sub(below), module)?.0.into_program(&function);
+    program.callbacks = made;
     Ok(program)
 }
 
-/// How many callbacks may be running at once.
-fn call_depth(function: &Function, callbacks: &[Function]) -> u32 {
-    let called = function.blocks.values().flat_map(|block| &block.insts).filter_map(|inst| {
-        match function.insts[*inst].op {
-            Op::CallbackRef(index) => callbacks.get(index as usize),
-            _ => None,
-        }
+/// The callbacks that a function calls: those that stand before it.
+fn called(function: &Function) -> Vec<usize> {
+    let insts = function.blocks.values().flat_map(|block| &block.insts);
+    let calls = insts.filter_map(|inst| match function.insts[*inst].op {
+        Op::CallbackRef(index) => Some(index as usize),
+        _ => None,
     });
-    called.map(|callback| 1 + call_depth(callback, callbacks)).max().unwrap_or(0)
+    calls.collect()
 }
 
-fn body(function: &Function, stack: u32, module: &mut Module) -> Result<Emitted, CompileError> {
+/// Notes how many functions wait for a callback, and for those that it calls.
+fn wait(callback: usize, above: u32, calls: &[Vec<usize>], waiting: &mut [u32]) {
+    if waiting[callback] < above {
+        waiting[callback] = above;
+        calls[callback].iter().for_each(|&next| wait(next, above + 1, calls, waiting));
+    }
+}
+
+/// The code of one function, and how much of the stack it takes.
+fn body(function: &Function, stack: u32, module: &mut Module) -> Result<(Emitted, u32), CompileError> {
     let mut function = function.clone();
     compares::expand_compares(&mut function);
     verified(&function, "expand_compares");
-    let loops = function.blocks.values().any(|block| matches!(block.terminator, Terminator::MayGoto { .. }));
-    let stack = if loops { stack - LOOP_COUNTER } else { stack };
-    // Values that find no register need room as well: how much is known only afterwards.
-    for for_spills in [96, 192, 384, STACK] {
+    let counter = if has_loops(&function) { LOOP_COUNTER } else { 0 };
+    let stack = stack.saturating_sub(counter);
+    // Values that find no register need room as well: how much is known only afterwards. Callbacks are to leave much.
+    let for_spills: &[u32] = if function.role == Role::Program { &[96, 192, 384, STACK] } else { &[STACK] };
+    for &for_spills in for_spills {
         let mut placed = function.clone();
         let next = module.maps.next_key();
         let Some(Placed { frame, size, scratch }) =
@@ -101,14 +137,15 @@ fn body(function: &Function, stack: u32, module: &mut Module) -> Result<Emitted,
         verified(&placed, "place_slots");
         let code = select(&placed, &module.accesses, &module.target, &frame, size);
         let allocation = allocate(&code);
-        if frame_size(&code, &allocation) > stack {
+        let frame = frame_size(&code, &allocation);
+        if frame > stack {
             continue;
         }
         let Some(emitted) = emit(&code, &allocation) else { break };
         if let Some(scratch) = scratch {
             module.maps.push(scratch);
         }
-        return Ok(emitted);
+        return Ok((emitted, frame + counter));
     }
     Err(CompileError::TooLarge { span: function.span })
 }

@@ -6,7 +6,7 @@
 use cranelift_entity::SecondaryMap;
 
 use crate::insn::{AluOp, Imm64, Insn, Operand, Reg, Size, Width};
-use crate::ir::Function;
+use crate::ir::{Function, Role};
 use crate::islands::connect;
 use crate::machine::{Block, Code, End, Op, fill};
 use crate::object::{Callback, Line, Program, Relocation};
@@ -52,8 +52,8 @@ impl Emitted {
         }
     }
 
-    pub fn into_callback(self, name: String) -> Callback {
-        Callback { name, insns: self.insns, relocations: self.relocations, lines: self.lines }
+    pub fn into_callback(self, name: String, role: Role) -> Callback {
+        Callback { name, role, insns: self.insns, relocations: self.relocations, lines: self.lines }
     }
 }
 

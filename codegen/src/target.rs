@@ -6,7 +6,7 @@ use rtscript_lang::kernel::Features;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     pub read: ReadForm,
-    pub may_goto: bool,
+    pub loops: Loops,
     /// Signed division and sign-extending moves and loads.
     pub isa_v4: bool,
     /// Members of the kernel's structures are relocated when the program is loaded. Where it runs at once their
@@ -27,6 +27,27 @@ pub enum ReadForm {
     Probe,
 }
 
+/// What bounds a loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loops {
+    /// The instruction `may_goto` in each round (6.9 and later).
+    Budget,
+    /// The helper `bpf_loop`, which calls a function for each round (5.17 and later).
+    Calls,
+    /// Nothing: the verifier walks each round, so that loops have to be short.
+    Walked,
+}
+
+impl Loops {
+    fn of(features: &Features) -> Loops {
+        match (features.may_goto, features.bpf_loop) {
+            (true, _) => Loops::Budget,
+            (false, true) => Loops::Calls,
+            (false, false) => Loops::Walked,
+        }
+    }
+}
+
 impl Target {
     /// For programs that run at once on a kernel with these features.
     pub fn running(features: &Features, report_failures: bool) -> Target {
@@ -34,7 +55,7 @@ impl Target {
         let read = if direct { ReadForm::Cast } else { ReadForm::Probe };
         Target {
             read,
-            may_goto: features.may_goto,
+            loops: Loops::of(features),
             isa_v4: features.isa_v4,
             relocate: false,
             sleepable_uprobes: features.sleepable_uprobes,
@@ -46,7 +67,7 @@ impl Target {
     pub fn portable() -> Target {
         Target {
             read: ReadForm::Probe,
-            may_goto: true,
+            loops: Loops::Calls,
             isa_v4: false,
             relocate: true,
             sleepable_uprobes: false,

@@ -11,7 +11,7 @@ use rtscript_codegen::insn::{AluOp, Cond, Helper, Insn, Operand as Source, Size,
 use rtscript_codegen::ir::builder::{Builder, Variable, fold, holds};
 use rtscript_codegen::ir::{Function, Module, Op, Operand, Role, Slot, Value};
 use rtscript_codegen::object::{Manifest, MapDef, MapKind};
-use rtscript_codegen::target::{ReadForm, Target};
+use rtscript_codegen::target::{Loops, ReadForm, Target};
 use rtscript_lang::config::Config;
 use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::syntax::source::{Sources, Span};
@@ -327,7 +327,7 @@ fn module(function: Function) -> Module {
     };
     let target = Target {
         read: ReadForm::Probe,
-        may_goto: false,
+        loops: Loops::Walked,
         isa_v4: false,
         relocate: false,
         sleepable_uprobes: false,

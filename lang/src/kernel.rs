@@ -138,6 +138,8 @@ pub struct Features {
     pub rdonly_cast: bool,
     /// The instruction `may_goto` (6.9 and later).
     pub may_goto: bool,
+    /// The helper `bpf_loop` (5.17 and later).
+    pub bpf_loop: bool,
     /// The instructions of ISA v4: signed division, sign-extending loads and moves (6.6 and later).
     pub isa_v4: bool,
     /// The helper `bpf_for_each_map_elem` (5.13 and later).
@@ -155,6 +157,11 @@ pub struct Features {
 }
 
 impl Features {
+    /// Whether loops may have many rounds, without the verifier walking each of them.
+    pub fn has_loops(&self) -> bool {
+        self.may_goto || self.bpf_loop
+    }
+
     /// Whether one program of this kind can serve several attach points and tell them apart.
     pub fn tells_attach_points_apart(&self, kind: ProgramKind) -> bool {
         match kind {

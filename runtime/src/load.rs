@@ -444,6 +444,7 @@ mod tests {
                 Line { insn: 2, span: Span::new(9, 10) },
             ],
             callbacks: vec![object::Callback {
+                role: rtscript_codegen::ir::Role::EachElement,
                 name: "c".to_owned(),
                 insns: vec![Insn::Exit],
                 relocations: Vec::new(),

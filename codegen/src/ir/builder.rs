@@ -403,9 +403,12 @@ impl Builder {
         self.function.slots.push(SlotData { size: size.next_multiple_of(8).max(8), align: 8, place })
     }
 
-    /// Says where a slot has to lie.
-    pub fn move_slot(&mut self, slot: Slot, place: Place) {
-        self.function.slots[slot].place = place;
+    /// Says that callbacks are given the address of a slot.
+    pub fn lend(&mut self, slot: Slot) {
+        let place = &mut self.function.slots[slot].place;
+        if *place == Place::Anywhere {
+            *place = Place::Outside;
+        }
     }
 
     /// Appends an instruction that has a result.

@@ -107,6 +107,8 @@ pub enum Role {
     /// `bpf_for_each_map_elem`, with the map, the addresses of a key and of its value, and what the caller gave along. It
     /// returns 0 to go on, 1 to stop.
     EachElement,
+    /// `bpf_loop`, with the number of the round and what the caller gave along. It returns the same.
+    Round,
 }
 
 impl Role {
@@ -115,6 +117,7 @@ impl Role {
         match self {
             Role::Program => 1,
             Role::EachElement => 4,
+            Role::Round => 2,
         }
     }
 }
@@ -176,8 +179,10 @@ pub enum Place {
     Anywhere,
     /// In the stack frame: the kernel asks for it, or pointers are kept there, which it follows nowhere else.
     Stack,
-    /// In scratch memory, for itself as long as the function runs: a callback reads and writes it. What lies in the
-    /// stack would be part of the state that the verifier compares for each call.
+    /// In scratch memory. Callbacks read and write it while they are called with a slot that holds its address: what lies in
+    /// the stack would be part of the state that the verifier compares for each call.
+    Outside,
+    /// In scratch memory, for itself as long as the function runs.
     Scratch,
 }
 
@@ -411,6 +416,20 @@ impl Terminator {
             Terminator::Return(_) => (None, None),
         };
         first.into_iter().chain(second)
+    }
+
+    /// Calls `f` with every value that it reads by itself.
+    pub fn each_operand(&self, mut f: impl FnMut(Value)) {
+        match self {
+            Terminator::Branch { left, right, .. } => {
+                f(*left);
+                if let Operand::Value(right) = right {
+                    f(*right);
+                }
+            }
+            Terminator::Return(Operand::Value(value)) => f(*value),
+            Terminator::Return(Operand::Imm(_)) | Terminator::Jump(_) | Terminator::MayGoto { .. } => {}
+        }
     }
 
     pub fn jumps_mut(&mut self) -> impl Iterator<Item = &mut Jump> {

@@ -31,12 +31,13 @@ impl Display for Function {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.role {
             Role::Program => writeln!(f, "function {} {:?} {{", self.name, self.program)?,
-            Role::EachElement => writeln!(f, "callback {} {{", self.name)?,
+            Role::EachElement | Role::Round => writeln!(f, "callback {} {{", self.name)?,
         }
         for (slot, data) in &self.slots {
             let place = match data.place {
                 Place::Anywhere => "",
                 Place::Stack => " of the stack",
+                Place::Outside => " outside of the stack",
                 Place::Scratch => " of scratch memory",
             };
             writeln!(f, "  {slot}: {} bytes{place}", data.size)?;

@@ -102,14 +102,7 @@ impl Verify<'_> {
         }
         let mut used: Vec<Value> =
             data.terminator.jumps().flat_map(|jump| jump.args.iter().copied()).collect();
-        match &data.terminator {
-            Terminator::Branch { left, right, .. } => {
-                used.push(*left);
-                used.extend(value_of(right));
-            }
-            Terminator::Return(operand) => used.extend(value_of(operand)),
-            Terminator::Jump(_) | Terminator::MayGoto { .. } => {}
-        }
+        data.terminator.each_operand(|value| used.push(value));
         match used.into_iter().find(|value| !self.is_defined(*value, (block, data.insts.len()))) {
             Some(value) => Err(format!("{block}: at its end, the definition of {value} does not dominate")),
             None => Ok(()),
@@ -213,13 +206,6 @@ impl Verify<'_> {
             Def::Inst(inst) => Some(&self.function.insts[inst].op),
             Def::Param(..) => None,
         }
-    }
-}
-
-fn value_of(operand: &Operand) -> Option<Value> {
-    match operand {
-        Operand::Value(value) => Some(*value),
-        Operand::Imm(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ use super::memory::{Address, Memory, size_of};
 use crate::insn::{AluOp, Cond, Helper, Size};
 use crate::ir::{Op, Operand, Value};
 use crate::object::SiteKind;
+use crate::target::Loops;
 
 const AF_INET: i32 = 2;
 const AF_INET6: i32 = 10;
@@ -474,7 +475,7 @@ impl Lowering<'_, '_> {
     ) {
         let index = self.b.variable();
         let zero = self.b.iconst(0);
-        let forgets = self.shared.target.may_goto;
+        let forgets = self.shared.target.loops != Loops::Walked;
         if forgets {
             self.b.enter_loop();
         }
@@ -482,7 +483,7 @@ impl Lowering<'_, '_> {
         let (head, inside, after) = (self.b.block(), self.b.block(), self.b.block());
         self.b.jump(head, &[]);
         self.b.switch(head);
-        let here = if self.shared.target.may_goto {
+        let here = if forgets {
             let bounded = self.b.block();
             self.b.may_goto(bounded, after);
             self.b.switch_sealed(bounded);

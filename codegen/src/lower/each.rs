@@ -69,7 +69,7 @@ impl Lowering<'_, '_> {
                 None => {}
             }
         }
-        let shared = self.b.slot_in(Place::Scratch, SCALARS as u32 + 8 * scalars.len() as u32);
+        let shared = self.b.slot_in(Place::Outside, SCALARS as u32 + 8 * scalars.len() as u32);
         let shared = self.slot_address(shared).base;
         self.b.store(Size::D, shared, LEFT, Operand::Imm(0));
         for scalar in &scalars {
@@ -83,7 +83,7 @@ impl Lowering<'_, '_> {
         self.b.store(Size::D, given, 8, Operand::Value(shared));
         for (index, (_, storage)) in outside.iter().enumerate() {
             if let Storage::Bytes(slot) = storage {
-                self.b.move_slot(*slot, Place::Scratch);
+                self.b.lend(*slot);
             }
             let address = self.bytes_address(*storage).base;
             self.b.store(Size::D, given, 16 + 8 * index as i32, Operand::Value(address));

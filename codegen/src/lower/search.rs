@@ -6,7 +6,7 @@ use rtscript_lang::types::Type;
 use super::Lowering;
 use super::memory::Address;
 use crate::insn::{AluOp, Cond, Size, SwapBits};
-use crate::ir::{Op, Operand, Value};
+use crate::ir::{Op, Operand, Place, Value};
 
 impl Lowering<'_, '_> {
     /// Where a text has a part that is the other one, or -1.
@@ -141,8 +141,9 @@ impl Lowering<'_, '_> {
     /// `a` and `b` behind one another, in a string of this capacity.
     pub(super) fn concat(&mut self, left: &Expr, right: &Expr, to: &Address, room: u32, exact: bool) {
         let (first, second) = (capacity(left), capacity(right));
-        // The helper is told that it may write `second` bytes behind up to `first` ones.
-        let slot = self.b.slot((first + second).next_multiple_of(8));
+        // The helper is told that it may write `second` bytes behind up to `first` ones. Before 6.3 such a
+        // place in the stack has to be initialized.
+        let slot = self.b.slot_in(Place::Outside, first + second);
         let whole = self.slot_address(slot);
         let length = self.put_text(left, &whole, first);
         let end = self.b.add(length, Operand::Imm(-1));

@@ -7,6 +7,7 @@ use crate::insn::Cond;
 use crate::ir::builder::Variable;
 use crate::ir::{Operand, Value};
 use crate::object::SiteKind;
+use crate::target::Loops;
 
 impl Lowering<'_, '_> {
     pub(super) fn statements(&mut self, block: &Block) {
@@ -112,7 +113,7 @@ impl Lowering<'_, '_> {
     /// Before a loop of the script: the verifier forgets what all variables hold. One that it knows to be 0 would make
     /// each round a new state to it, to be walked on its own; of an unknown one the second round is like the first.
     fn enter_loop(&mut self) {
-        if !self.shared.target.may_goto {
+        if self.shared.target.loops == Loops::Walked {
             return;
         }
         let is_outermost = !self.b.in_loop();
@@ -135,14 +136,14 @@ impl Lowering<'_, '_> {
     }
 
     fn leave_loop(&mut self) {
-        if self.shared.target.may_goto {
+        if self.shared.target.loops != Loops::Walked {
             self.b.leave_loop();
         }
     }
 
     /// Lets the kernel end a loop that runs too long; that it did is counted.
     fn bound_loop(&mut self, after: crate::ir::Block) {
-        if !self.shared.target.may_goto {
+        if self.shared.target.loops == Loops::Walked {
             return;
         }
         let (go_on, cut) = (self.b.block(), self.b.block());

@@ -15,6 +15,7 @@ use rtscript_lang::types::{StructId, Structs, Type};
 use rustc_hash::FxHashMap;
 
 use super::{Access, AccessStep};
+use crate::ir::Role;
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER: u32 = 24;
@@ -154,15 +155,20 @@ impl Writer {
         self.push(name, FUNC << 24 | GLOBAL, prototype, &[])
     }
 
-    /// A callback for the elements of a map: a static function `(map, key, value, data) -> long`.
-    pub fn callback(&mut self, name: &str) -> u32 {
+    /// A callback, as a static function: `(map, key, value, data) -> long` for the elements of a map, `(round, data) -> long`
+    /// for the rounds of a loop.
+    pub fn callback(&mut self, name: &str, role: Role) -> u32 {
         let long = self.int("long", 8, SIGNED);
         let pointer = self.void_pointer();
-        let params: Vec<u32> = ["map", "key", "value", "data"]
-            .iter()
-            .flat_map(|param| [self.strings.add(param), pointer])
-            .collect();
-        let prototype = self.push("", FUNC_PROTO << 24 | 4, long, &params);
+        let params = match role {
+            Role::EachElement => {
+                vec![("map", pointer), ("key", pointer), ("value", pointer), ("data", pointer)]
+            }
+            Role::Round => vec![("round", self.int("unsigned int", 4, 0)), ("data", pointer)],
+            Role::Program => vec![("ctx", pointer)],
+        };
+        let words: Vec<u32> = params.iter().flat_map(|(name, ty)| [self.strings.add(name), *ty]).collect();
+        let prototype = self.push("", FUNC_PROTO << 24 | params.len() as u32, long, &words);
         self.push(name, FUNC << 24, prototype, &[])
     }
 

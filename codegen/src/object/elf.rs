@@ -82,7 +82,7 @@ impl<'a> Elf<'a> {
         let mut callbacks = Vec::with_capacity(program.callbacks.len());
         for callback in &program.callbacks {
             let at = self.section(".text");
-            let function = self.btf.callback(&callback.name);
+            let function = self.btf.callback(&callback.name, callback.role);
             let code = (&callback.insns[..], &callback.relocations[..], &callback.lines[..]);
             let base = self.code(at, function, code, &callbacks)?;
             self.symbol(at, &callback.name, (base, &callback.insns), SymbolScope::Compilation);

@@ -21,7 +21,7 @@ impl Program {
         let mut btf = Writer::default();
         let mut starts = vec![(0, btf.function(&self.name))];
         for (callback, start) in self.callbacks.iter().zip(self.callback_starts()) {
-            starts.push((start, btf.callback(&callback.name)));
+            starts.push((start, btf.callback(&callback.name, callback.role)));
         }
         let records =
             starts.into_iter().flat_map(|(start, id)| [start, id]).flat_map(u32::to_le_bytes).collect();

@@ -20,6 +20,7 @@ use rtscript_lang::typed::{Map, MapId};
 use rtscript_lang::types::{StructId, Structs, Type};
 
 use crate::insn::Insn;
+use crate::ir::Role;
 
 /// Compiled programs with everything that loading and running them needs.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub struct Program {
 pub struct Callback {
     /// At most 15 bytes of letters, digits and `_`.
     pub name: String,
+    /// Which helper calls it.
+    pub role: Role,
     pub insns: Vec<Insn>,
     /// As the program's.
     pub relocations: Vec<Relocation>,

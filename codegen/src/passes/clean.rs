@@ -159,7 +159,7 @@ pub(super) fn replace_values(function: &mut Function, replaced: &SecondaryMap<Va
     }
 }
 
-fn map_terminator(terminator: &mut Terminator, new: impl Fn(Value) -> Value) {
+pub(super) fn map_terminator(terminator: &mut Terminator, new: impl Fn(Value) -> Value) {
     if let Terminator::Branch { left, right, .. } = terminator {
         *left = new(*left);
         if let Operand::Value(right) = right {

@@ -4,7 +4,7 @@ use cranelift_entity::EntitySet;
 
 use super::clean::remove_parameter;
 use super::dominance::Flow;
-use crate::ir::{Def, Function, Operand, Terminator, Value};
+use crate::ir::{Def, Function, Value};
 
 pub fn remove_dead(function: &mut Function) {
     let flow = Flow::of(function);
@@ -18,16 +18,7 @@ pub fn remove_dead(function: &mut Function) {
                 data.op.each_use(|value| todo.push(value));
             }
         }
-        match &data.terminator {
-            Terminator::Branch { left, right, .. } => {
-                todo.push(*left);
-                if let Operand::Value(right) = right {
-                    todo.push(*right);
-                }
-            }
-            Terminator::Return(Operand::Value(value)) => todo.push(*value),
-            Terminator::Return(Operand::Imm(_)) | Terminator::Jump(_) | Terminator::MayGoto { .. } => {}
-        }
+        data.terminator.each_operand(|value| todo.push(value));
     }
     while let Some(value) = todo.pop() {
         if !live.insert(value) {

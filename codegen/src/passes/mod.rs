@@ -6,5 +6,6 @@ pub mod compares;
 pub mod dead;
 pub mod dominance;
 pub mod number;
+pub mod outline;
 mod scratch;
 pub mod slots;

@@ -11,7 +11,7 @@ use cranelift_entity::SecondaryMap;
 
 use super::dominance::Flow;
 use super::scratch::{LARGEST_SCRATCH, add_scratch, scratch_map};
-use crate::ir::{Block, Function, Op, Place, Role, Slot, Value};
+use crate::ir::{Block, Function, Op, Operand, Place, Role, Slot, Value};
 use crate::object::{MapDef, MapRef};
 
 /// Slots of more bytes are not even tried in the frame.
@@ -37,7 +37,7 @@ pub fn place_slots(function: &mut Function, scratch: MapRef, budget: u32) -> Opt
         used.into_iter().partition(|slot| match function.slots[*slot].place {
             Place::Anywhere => function.slots[*slot].size <= LARGE && !written_in_loop[*slot],
             Place::Stack => true,
-            Place::Scratch => false,
+            Place::Outside | Place::Scratch => false,
         });
     let key = 8;
     loop {
@@ -83,12 +83,18 @@ fn needs(function: &Function) -> Needs {
     let flow = Flow::of(function);
     let mut origin: SecondaryMap<Value, Vec<Slot>> = SecondaryMap::new();
     // Addresses flow through arithmetic and parameters; a few rounds find all, also around loops.
+    let mut held: SecondaryMap<Slot, Vec<Slot>> = SecondaryMap::new();
     let mut changed = true;
     while changed {
         changed = false;
         for &block in &flow.order {
             for &inst in &function.blocks[block].insts {
                 let data = &function.insts[inst];
+                if let Op::Store { base, value: Operand::Value(value), .. } = &data.op {
+                    for slot in &origin[*base] {
+                        changed |= extend(&mut held[*slot], origin[*value].clone());
+                    }
+                }
                 let Some(result) = data.result else { continue };
                 let mut from = Vec::new();
                 if let Op::SlotAddr(slot, _) = data.op {
@@ -115,9 +121,12 @@ fn needs(function: &Function) -> Needs {
         for &inst in &function.blocks[block].insts {
             at += 1;
             let data = &function.insts[inst];
+            // Whoever is given a slot that holds addresses uses what lies there, too.
             let mut mention = |slot: Slot| {
-                let (first, last) = ranges[slot].unwrap_or((at, at));
-                ranges[slot] = Some((first.min(at), last.max(at)));
+                for &slot in [slot].iter().chain(&held[slot]) {
+                    let (first, last) = ranges[slot].unwrap_or((at, at));
+                    ranges[slot] = Some((first.min(at), last.max(at)));
+                }
             };
             if let Op::SlotAddr(slot, _) = &data.op {
                 mention(*slot);
@@ -182,14 +191,14 @@ fn needs(function: &Function) -> Needs {
         }
     }
     for (slot, data) in &function.slots {
-        // Its address lies in memory, from where a callback takes it.
+        // Its address may lie anywhere.
         if data.place == Place::Scratch && ranges[slot].is_some() {
             ranges[slot] = Some((0, u32::MAX));
         }
     }
     let mut written_in_loop = SecondaryMap::new();
     // A callback is walked like the body of a loop.
-    let is_round = function.role == Role::EachElement;
+    let is_round = function.role != Role::Program;
     for (slot, at) in writes {
         if is_round || loops.iter().any(|&(start, end)| start < at && at <= end) {
             written_in_loop[slot] = true;

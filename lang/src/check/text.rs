@@ -20,7 +20,7 @@ impl Checker<'_> {
             let at = (0..=text.len()).find(|&at| text[at..].starts_with(part));
             return Some(constant(at.map_or(u64::MAX, |at| at as u64), Type::I64, span));
         }
-        if !matches!(part.kind, ExprKind::String(_)) && !self.kernel.features().may_goto {
+        if !matches!(part.kind, ExprKind::String(_)) && !self.kernel.features().has_loops() {
             // A loop within a loop is walked round by round by the verifiers before.
             self.error(Fact::NotConstant { what: error::argument_of(row.name), at: part.span });
             return None;

@@ -34,6 +34,7 @@ impl FixtureKernel {
             features: Features {
                 rdonly_cast,
                 may_goto: true,
+                bpf_loop: true,
                 isa_v4: true,
                 for_each: true,
                 percpu_lookup: true,

@@ -32,6 +32,7 @@ pub fn find(kernel: &dyn Kernel) -> Features {
     Features {
         rdonly_cast: version >= (6, 17) && has_types() || casts(),
         may_goto: version >= (6, 9) || loads(&[MAY_GOTO]),
+        bpf_loop: version >= (5, 17) || in_btf("bpf_loop"),
         isa_v4: version >= (6, 6) || loads(&[SIGN_EXTEND]),
         raw_cookies: version >= (6, 10) || cookies(bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT),
         tracing_cookies: version >= (5, 19),

@@ -48,6 +48,7 @@ fn bpf(kernel: &dyn Kernel) -> Section {
             ("module btf", yes(kernel.modules().is_ok_and(|modules| modules.len() > 1))),
             ("direct kernel reads (rdonly_cast)", yes(features.rdonly_cast)),
             ("may_goto", yes(features.may_goto)),
+            ("bpf_loop", yes(features.bpf_loop)),
             ("instruction set v4", yes(features.isa_v4)),
             ("cookies of raw tracepoints", yes(features.raw_cookies)),
             ("cookies of perf events", yes(features.perf_cookies)),
