@@ -100,3 +100,27 @@ fn formatting_prints_or_replaces() {
     assert_eq!(fs::read_to_string(&wrong).expect("it is there"), "begin {");
     assert_eq!(fs::read_dir(&directory.0).expect("the directory").count(), 2);
 }
+
+#[test]
+fn conditionals_know_the_macros_of_included_files() {
+    let directory = Directory::new("conditionals");
+    directory.file(
+        "my.h",
+        "#ifndef MY_H\n#define MY_H\n#include \"sub/deep.h\"\n#if defined(BEFORE) && DEEP > 2\n#define MINE (DEEP + 2)\n#endif\n#endif\n",
+    );
+    directory.file(
+        "sub/deep.h",
+        "#pragma once\n#include \"../my.h\"\n#define DEEP 3\n#define GONE\n#undef GONE\n",
+    );
+    let script = directory.file(
+        "main.bt",
+        "#define BEFORE\n#include \"my.h\"\n#include \"my.h\"\n#if MINE == 5 && !defined(GONE)\n\
+         begin { printf(\"%d\", MINE); }\n#else\nbegin { wrong }\n#endif\n#ifdef MY_H\nend { exit(); }\n#endif\n",
+    );
+    let (good, text) = types(&script);
+    assert!(good && text.contains("end"), "{text}");
+
+    directory.file("sub/deep.h", "#if 1 +\n#endif\n");
+    let (good, text) = types(&script);
+    assert!(!good && text.contains("sub/deep.h:1") && text.contains("cannot be decided"), "{text}");
+}

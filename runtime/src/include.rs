@@ -5,16 +5,19 @@
 //! is needed: the kernel's types come from BTF, and common constants are built in. Where one is found, what
 //! cannot be read in it is passed over, and so are the types that the kernel itself describes: a header does not know how
 //! this kernel was configured. Each file counts once.
+//!
+//! A file is read when the `#include` of it is met, so that `#ifdef` and `#if` behind it know its macros, and it those in front of it.
+//! What it defines is taken over afterwards.
 
-use std::collections::HashSet;
-use std::fs;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use rtscript_lang::btf::{Btf, Kind};
+use rtscript_lang::btf::Kind;
 use rtscript_lang::kernel::Kernel;
 use rtscript_lang::syntax::ast::{self, CDef, CDefKind, Tag};
-use rtscript_lang::syntax::parse_header;
-use rtscript_lang::syntax::source::{Sources, Span};
+use rtscript_lang::syntax::source::{Source, Sources, Span};
+use rtscript_lang::syntax::{Header, Headers, Macros, SyntaxError, given, parse_header_with, parse_with};
 
 use crate::cli::{CommandLine, Script};
 use crate::report::{Failure, MissingInclude};
@@ -22,48 +25,108 @@ use crate::report::{Failure, MissingInclude};
 /// Files within files.
 const MAX_DEPTH: usize = 64;
 
-/// Puts what the included files define in place of the `#include`s of a script.
-pub fn include(
-    tree: &mut ast::Script,
-    script: &Script,
-    kernel: &dyn Kernel,
-    line: &CommandLine,
-    sources: &mut Sources,
-) -> Result<(), Failure> {
-    let is_asked = |definition: &CDef| matches!(definition.kind, CDefKind::Include { .. });
-    if line.includes.is_empty() && !tree.definitions.iter().any(is_asked) {
-        return Ok(());
-    }
-    let dirs = std::env::var_os("CPATH").unwrap_or_default();
-    let dirs = line.include_dirs.iter().cloned().chain(std::env::split_paths(&dirs));
-    let dirs = dirs.filter(|dir| !dir.as_os_str().is_empty()).collect();
-    let mut includer =
-        Includer { btf: kernel.btf().ok(), dirs, seen: HashSet::new(), definitions: Vec::new(), sources };
-    for path in &line.includes {
-        let Some(found) = includer.find(path, Some(Path::new(""))) else {
-            return Err(Failure::line(format!("cannot find {}, which --include names", path.display())));
-        };
-        includer.file(&found, false, 0)?;
-    }
-    let beside = match script {
-        Script::File(path) => path.parent().unwrap_or(Path::new("")),
-        Script::Text(_) | Script::Stdin => Path::new(""),
-    };
-    includer.all(std::mem::take(&mut tree.definitions), beside, false, 0)?;
-    tree.definitions = includer.definitions;
-    Ok(())
-}
-
-struct Includer<'a> {
-    btf: Option<&'a Btf>,
+/// Reads the files that a script includes.
+pub struct Includer<'a> {
+    kernel: &'a dyn Kernel,
+    /// Those that the command line names.
+    first: Vec<PathBuf>,
     dirs: Vec<PathBuf>,
-    /// By their resolved paths.
+    /// Where the files lie that are being read, one within the other, and whether they are headers of others.
+    beside: Vec<(PathBuf, bool)>,
+    /// What was read, by resolved paths; nothing of a file that is being read.
+    read: HashMap<PathBuf, io::Result<Header>>,
+    /// Errors in files that are the script's own.
+    wrong: Vec<SyntaxError>,
+    /// What is taken over already.
     seen: HashSet<PathBuf>,
     definitions: Vec<CDef>,
-    sources: &'a mut Sources,
+    pub sources: Sources,
+}
+
+impl<'a> Includer<'a> {
+    pub fn new(script: &Script, kernel: &'a dyn Kernel, line: &CommandLine, sources: Sources) -> Self {
+        let dirs = std::env::var_os("CPATH").unwrap_or_default();
+        let dirs = line.include_dirs.iter().cloned().chain(std::env::split_paths(&dirs));
+        let beside = match script {
+            Script::File(path) => path.parent().unwrap_or(Path::new("")),
+            Script::Text(_) | Script::Stdin => Path::new(""),
+        };
+        Includer {
+            kernel,
+            first: line.includes.clone(),
+            dirs: dirs.filter(|dir| !dir.as_os_str().is_empty()).collect(),
+            beside: vec![(beside.to_owned(), false)],
+            read: HashMap::new(),
+            wrong: Vec::new(),
+            seen: HashSet::new(),
+            definitions: Vec::new(),
+            sources,
+        }
+    }
+
+    /// Parses a script, and reads what it includes.
+    pub fn parse(&mut self, source: &Source) -> Result<ast::Script, Failure> {
+        let mut macros = given();
+        for path in self.first.clone() {
+            if let Some(found) = self.find(&path, Some(Path::new(""))) {
+                self.read_file(&found, false, &mut macros);
+            }
+        }
+        let parsed = parse_with(source, &mut macros, self);
+        parsed.map_err(|mut errors| {
+            // What is wrong in a header may be why something is wrong behind it.
+            errors.splice(0..0, std::mem::take(&mut self.wrong));
+            Failure::wrong(errors, &self.sources)
+        })
+    }
+
+    /// Puts what the included files define in place of the `#include`s of a script.
+    pub fn include(mut self, tree: &mut ast::Script) -> Result<Sources, Failure> {
+        for path in std::mem::take(&mut self.first) {
+            let Some(found) = self.find(&path, Some(Path::new(""))) else {
+                return Err(Failure::line(format!("cannot find {}, which --include names", path.display())));
+            };
+            self.file(&found, false, 0)?;
+        }
+        let (beside, _) = self.beside[0].clone();
+        self.all(std::mem::take(&mut tree.definitions), &beside, false, 0)?;
+        tree.definitions = self.definitions;
+        Ok(self.sources)
+    }
+}
+
+impl Headers for Includer<'_> {
+    fn read(&mut self, path: &str, system: bool, macros: &mut Macros) {
+        let (beside, of_others) = self.beside.last().cloned().unwrap_or_default();
+        if let Some(found) = self.find(Path::new(path), (!system).then_some(&beside))
+            && self.beside.len() <= MAX_DEPTH
+        {
+            self.read_file(&found, system || of_others, macros);
+        }
+    }
 }
 
 impl Includer<'_> {
+    /// Reads a file, unless it was read before.
+    fn read_file(&mut self, path: &Path, of_others: bool, macros: &mut Macros) {
+        let resolved = resolved(path);
+        if self.read.contains_key(&resolved) {
+            return;
+        }
+        self.read.insert(resolved.clone(), Ok(Header::default()));
+        let header = fs::read_to_string(path).map(|text| {
+            let source = self.sources.add(path.display().to_string(), text);
+            self.beside.push((path.parent().unwrap_or(Path::new("")).to_owned(), of_others));
+            let header = parse_header_with(&source, macros, self);
+            self.beside.pop();
+            if !of_others {
+                self.wrong.extend(header.errors.iter().cloned());
+            }
+            header
+        });
+        self.read.insert(resolved, header);
+    }
+
     /// Takes over definitions of a file that lies in `beside`. What is wrong in the headers of others is passed over.
     fn all(
         &mut self,
@@ -98,19 +161,21 @@ impl Includer<'_> {
     }
 
     fn file(&mut self, path: &Path, of_others: bool, depth: usize) -> Result<(), Failure> {
-        let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if !self.seen.insert(resolved) {
+        let resolved = resolved(path);
+        if !self.seen.insert(resolved.clone()) {
             return Ok(());
         }
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(_) if of_others => return Ok(()),
-            Err(error) => return Err(Failure::line(format!("cannot read {}: {error}", path.display()))),
+        // One that an imported script includes was not met yet.
+        self.read_file(path, of_others, &mut given());
+        let header = match self.read.insert(resolved, Ok(Header::default())) {
+            Some(Ok(header)) => header,
+            Some(Err(error)) if !of_others => {
+                return Err(Failure::line(format!("cannot read {}: {error}", path.display())));
+            }
+            Some(Err(_)) | None => return Ok(()),
         };
-        let source = self.sources.add(path.display().to_string(), text);
-        let header = parse_header(&source);
         if !of_others && !header.errors.is_empty() {
-            return Err(Failure::wrong(header.errors, self.sources));
+            return Err(Failure::wrong(header.errors, &self.sources));
         }
         self.all(header.definitions, path.parent().unwrap_or(Path::new("")), of_others, depth + 1)
     }
@@ -125,11 +190,15 @@ impl Includer<'_> {
                 Tag::Enum => (of.name.as_ref(), &[Kind::Enum, Kind::Enum64]),
             },
         };
-        let (Some(btf), Some(name)) = (self.btf, name) else { return false };
+        let (Ok(btf), Some(name)) = (self.kernel.btf(), name) else { return false };
         kinds.iter().any(|&kind| btf.find(&name.name, kind).is_some())
     }
 
     fn missing(&self, path: &str, at: Span) -> Failure {
-        Failure::wrong(vec![MissingInclude { path: path.to_owned(), at }], self.sources)
+        Failure::wrong(vec![MissingInclude { path: path.to_owned(), at }], &self.sources)
     }
+}
+
+fn resolved(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -17,12 +17,11 @@ use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::{Phase, Provider};
 use rtscript_lang::syntax;
 use rtscript_lang::syntax::ast;
-use rtscript_lang::syntax::parse;
 use rtscript_lang::syntax::source::Sources;
 
 use crate::cli::{self, CommandLine, Script, Shown, Stage};
 use crate::import::import;
-use crate::include::include;
+use crate::include::Includer;
 use crate::kernel::{RunningKernel, check_privileges};
 use crate::list::{list_targets, provider_of};
 use crate::load::{LoadError, LoadOptions, load};
@@ -204,9 +203,10 @@ pub(crate) fn parsed(
     let mut sources = Sources::new();
     let (name, text) = read(script)?;
     let source = sources.add(name, text);
-    let mut tree = parse(&source).map_err(|errors| Failure::wrong(errors, &sources))?;
-    import(&mut tree, script, &mut sources)?;
-    include(&mut tree, script, kernel, line, &mut sources)?;
+    let mut includer = Includer::new(script, kernel, line, sources);
+    let mut tree = includer.parse(&source)?;
+    import(&mut tree, script, &mut includer.sources)?;
+    let sources = includer.include(&mut tree)?;
     Ok((tree, sources))
 }
 

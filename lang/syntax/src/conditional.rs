@@ -15,18 +15,37 @@ use crate::lexer::word;
 use crate::parse::expression;
 use crate::source::Span;
 
-/// Resolves all conditionals; `given` are macros that are defined in front of the first line.
+/// Names and bodies of macros.
+pub type Macros = HashMap<String, String>;
+
+/// Macros that every script may ask for: the types of the kernel are always there.
+pub fn given() -> Macros {
+    HashMap::from([("BPFTRACE_HAVE_BTF".to_string(), "1".to_string())])
+}
+
+/// Reads what `#include` names, as far as conditionals behind it ask for it.
+pub trait Headers {
+    /// Adds the macros that a header defines to those that are defined in front of it; a header in `<>` is one of the system.
+    fn read(&mut self, path: &str, system: bool, macros: &mut Macros);
+}
+
+/// There are none.
+impl Headers for () {
+    fn read(&mut self, _: &str, _: bool, _: &mut Macros) {}
+}
+
+/// Resolves all conditionals. `macros` are defined in front of the first line, and afterwards those behind the last one.
 pub(crate) fn resolve<'s>(
     text: &'s str,
     base: u32,
-    given: &[(&str, u64)],
+    macros: &mut Macros,
+    headers: &mut dyn Headers,
     errors: &mut Vec<SyntaxError>,
 ) -> Cow<'s, str> {
     if !text.contains('#') {
         return Cow::Borrowed(text);
     }
-    let macros = given.iter().map(|&(name, value)| (name.to_string(), value.to_string())).collect();
-    let mut resolver = Resolver { text, base, macros, open: Vec::new(), blanks: Vec::new(), errors };
+    let mut resolver = Resolver { text, base, macros, headers, open: Vec::new(), blanks: Vec::new(), errors };
     resolver.run();
     let blanks = resolver.blanks;
     if blanks.is_empty() {
@@ -48,8 +67,9 @@ pub(crate) fn resolve<'s>(
 struct Resolver<'s, 'e> {
     text: &'s str,
     base: u32,
-    /// Names and bodies of the macros that are defined here.
-    macros: HashMap<String, String>,
+    /// Those that are defined here.
+    macros: &'e mut Macros,
+    headers: &'e mut dyn Headers,
     open: Vec<Conditional>,
     /// In the order of the text.
     blanks: Vec<Blank>,
@@ -198,6 +218,12 @@ impl Resolver<'_, '_> {
                     }
                     "undef" => {
                         self.macros.remove(defined);
+                    }
+                    "include" => {
+                        let end = if rest.starts_with('<') { '>' } else { '"' };
+                        if let Some((path, _)) = rest.get(1..).and_then(|path| path.split_once(end)) {
+                            self.headers.read(path, end == '>', self.macros);
+                        }
                     }
                     _ => {}
                 }
@@ -387,8 +413,9 @@ mod tests {
 
     fn resolved(text: &str) -> (String, Vec<ErrorKind>) {
         let mut errors = Vec::new();
-        let given = [("BPFTRACE_HAVE_BTF", 1), ("LINUX_VERSION_CODE", 0x60c00)];
-        let resolved = resolve(text, 0, &given, &mut errors).into_owned();
+        let mut macros = given();
+        macros.insert("LINUX_VERSION_CODE".into(), "0x60c00".into());
+        let resolved = resolve(text, 0, &mut macros, &mut (), &mut errors).into_owned();
         assert_eq!(resolved.len(), text.len(), "{text}");
         (resolved, errors.into_iter().map(|error| error.kind).collect())
     }
@@ -426,7 +453,7 @@ mod tests {
     #[test]
     fn only_lines_count() {
         let text = "a #if 0\n\"#if 0\n// #if 0\n/*\n#if 0\n*/ $#\n";
-        assert_eq!(resolve(text, 0, &[], &mut Vec::new()), text);
+        assert_eq!(resolve(text, 0, &mut given(), &mut (), &mut Vec::new()), text);
         assert_eq!(seen("#!/usr/bin/env x\n#if 0\n\"no\n#endif\nyes"), ["yes"]);
     }
 

@@ -12,7 +12,7 @@
 use crate::conditional;
 use crate::error::SyntaxError;
 use crate::lexer::Lexer;
-use crate::parse::{GIVEN, parse};
+use crate::parse::parse;
 use crate::source::Source;
 use crate::token::Token;
 
@@ -55,7 +55,7 @@ enum Gap<'s> {
 }
 
 fn laid_out(text: &str) -> String {
-    let resolved = conditional::resolve(text, 0, GIVEN, &mut Vec::new());
+    let resolved = conditional::resolve(text, 0, &mut conditional::given(), &mut (), &mut Vec::new());
     let (pieces, end) = pieces(text, &resolved);
     let breaks_before = open_blocks(&pieces);
     let mut layout = Layout::default();

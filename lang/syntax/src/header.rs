@@ -2,10 +2,9 @@
 
 use crate::ast::CDef;
 use crate::cdef;
-use crate::conditional;
+use crate::conditional::{self, Headers, Macros};
 use crate::error::SyntaxError;
 use crate::lexer::word;
-use crate::parse::GIVEN;
 use crate::source::Source;
 
 /// What was found in a header, and what could not be read in it.
@@ -17,9 +16,14 @@ pub struct Header {
 
 /// Reads a header. Functions and variables in it are passed over.
 pub fn parse_header(source: &Source) -> Header {
+    parse_header_with(source, &mut conditional::given(), &mut ())
+}
+
+/// Reads a header in front of which `macros` are defined; afterwards they are those behind it.
+pub fn parse_header_with(source: &Source, macros: &mut Macros, headers: &mut dyn Headers) -> Header {
     let mut header = Header::default();
     let Header { definitions, errors } = &mut header;
-    let text = conditional::resolve(&source.text, source.start, GIVEN, errors);
+    let text = conditional::resolve(&source.text, source.start, macros, headers, errors);
     let mut at = 0;
     while at < text.len() {
         let rest = &text[at..];

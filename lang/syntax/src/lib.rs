@@ -19,10 +19,11 @@ pub mod source;
 mod token;
 mod type_name;
 
+pub use conditional::{Headers, Macros, given};
 pub use error::SyntaxError;
 pub use format::format;
-pub use header::{Header, parse_header};
-pub use parse::{parse, parse_given};
+pub use header::{Header, parse_header, parse_header_with};
+pub use parse::{parse, parse_with};
 
 // Generated: not ours to lint.
 #[allow(clippy::all, unused)]

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use lalrpop_util::ErrorRecovery;
 
 use crate::ast::*;
-use crate::conditional;
+use crate::conditional::{self, Headers, Macros};
 use crate::error::{ErrorKind, NumberFault, SyntaxError};
 use crate::failure::Failure;
 use crate::grammar::StartParser;
@@ -18,25 +18,26 @@ use crate::source::{Source, Span};
 use crate::token::Token;
 use crate::type_name;
 
-/// Macros that every script may ask for: the types of the kernel are always there.
-pub(crate) const GIVEN: &[(&str, u64)] = &[("BPFTRACE_HAVE_BTF", 1)];
-
 /// What the parser reports in one run at most; nobody reads further.
 const MAX_ERRORS: usize = 100;
 
 /// Parses a script, an import or a module of the library.
 pub fn parse(source: &Source) -> Result<Script, Vec<SyntaxError>> {
-    parse_given(source, &[])
+    parse_with(source, &mut conditional::given(), &mut ())
 }
 
-/// Parses with further macros for `#ifdef` and `#if`, besides `BPFTRACE_HAVE_BTF`.
-pub fn parse_given(source: &Source, given: &[(&str, u64)]) -> Result<Script, Vec<SyntaxError>> {
+/// Parses a script whose conditionals may ask for macros that are given, and for those of headers that it includes.
+pub fn parse_with(
+    source: &Source,
+    macros: &mut Macros,
+    headers: &mut dyn Headers,
+) -> Result<Script, Vec<SyntaxError>> {
     // Offsets are 32 bits, and several sources share them.
     if source.text.len() > 1 << 30 {
         return Err(vec![SyntaxError::new(ErrorKind::TooLarge, Span::new(source.start, source.start))]);
     }
     let mut errors = Vec::new();
-    let text = conditional::resolve(&source.text, source.start, &[GIVEN, given].concat(), &mut errors);
+    let text = conditional::resolve(&source.text, source.start, macros, headers, &mut errors);
     let mut lexer = Lexer::script(&text, source.start);
     let (parsed, found) = run(&mut lexer, &text, source.start);
     errors.append(&mut lexer.errors);
