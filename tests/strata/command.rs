@@ -8,7 +8,7 @@
 //! | `env` | `NAME=VALUE`, any number of times |
 //! | `exit` | the exit code, 0 unless given |
 //! | `user` | the number of a user to run as, instead of root |
-//! | `needs` | `nothing` where tracing need not be possible; `kprobes`, `no kprobes`, `fentry`, `no fentry`, `sleepable uprobes`: what the kernel must have, or not have |
+//! | `needs` | `nothing` where tracing need not be possible; `kprobes`, `no kprobes`, `fentry`, `no fentry`, `sleepable uprobes`, `python probes`: what the kernel must have, or not have |
 //!
 //! | section | |
 //! |---|---|
@@ -126,6 +126,11 @@ fn missing(need: Option<&str>, cannot_trace: Option<String>) -> Option<String> {
         }
         Some("no override") => {
             cannot_trace.or_else(|| lacks(!overrides(), "this kernel lets functions be overridden"))
+        }
+        Some("python probes") => {
+            let python = fs::read("/usr/bin/python3").unwrap_or_default();
+            let there = python.windows(15).any(|text| text == b"function__entry");
+            cannot_trace.or_else(|| lacks(there, "there is no /usr/bin/python3 with probes of its own"))
         }
         Some(other) => panic!("the need {other} means nothing"),
         None => cannot_trace,

@@ -105,14 +105,19 @@ pub fn attach_kprobe_multi(
 }
 
 /// Attaches a `kprobe` program to many instructions of a file at once (Linux 6.6); it must have been loaded with
-/// `BPF_TRACE_UPROBE_MULTI`. `places` are offsets in the file, each with its cookie. With a process, only that one is traced.
+/// `BPF_TRACE_UPROBE_MULTI`. `places` are offsets in the file, each with its cookie; `counters`, one for each of them, are the offsets of
+/// counters of those who listen, or 0. With a process, only that one is traced.
 pub fn attach_uprobe_multi(
     program: impl AsFd,
     path: &CStr,
     places: &[(u64, u64)],
+    counters: Option<&[u64]>,
     at_end: bool,
     process: Option<u32>,
 ) -> io::Result<OwnedFd> {
+    if counters.is_some_and(|counters| counters.len() != places.len()) {
+        return Err(invalid_input("there must be a counter for each place"));
+    }
     let (offsets, cookies): (Vec<u64>, Vec<u64>) = places.iter().copied().unzip();
     let mut attr = zeroed_attr();
     attr.link_create.__bindgen_anon_1.prog_fd = program.as_fd().as_raw_fd() as u32;
@@ -122,10 +127,11 @@ pub fn attach_uprobe_multi(
     multi.path = path.as_ptr() as u64;
     multi.offsets = offsets.as_ptr() as u64;
     multi.cookies = cookies.as_ptr() as u64;
+    multi.ref_ctr_offsets = counters.map_or(0, |counters| counters.as_ptr() as u64);
     multi.cnt = places.len() as u32;
     multi.flags = if at_end { BPF_F_UPROBE_MULTI_RETURN } else { 0 };
     multi.pid = process.unwrap_or(0);
-    // SAFETY: both tables have as many entries as said; the path ends in a NUL; all outlive the call.
+    // SAFETY: all tables have as many entries as said; the path ends in a NUL; all outlive the call.
     unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
 }
 

@@ -7,6 +7,7 @@
 //! It is untrusted: what makes no sense is as if it was not there. Left out are `.debug_types` of DWARF 4, split files
 //! (`.dwo`), and what `dwz` has moved into a file of its own.
 
+mod handed;
 mod lines;
 mod types;
 
@@ -18,7 +19,10 @@ use gimli::{
 };
 use rtscript_lang::types::{Structs, Type};
 
+pub use handed::Handed;
+
 use crate::elf::{DEBUG_DIRS, Elf, ElfError, debug_file};
+use crate::providers::ARCH;
 
 type Slice<'d> = EndianSlice<'d, LittleEndian>;
 type Info<'d> = gimli::Dwarf<Slice<'d>>;
@@ -50,9 +54,9 @@ pub struct Parameter {
     /// Empty where the source has none.
     pub name: String,
     pub ty: Type,
-    /// The number of the word in which it is handed over, counted as `argN` is; `None` where it is not in one word of its own:
-    /// floating-point numbers, and structures by value.
-    pub word: Option<u32>,
+    /// Where it is when the function is entered; `None` where it is not in one word of its own: floating-point numbers, and
+    /// structures by value.
+    pub handed: Option<Handed>,
 }
 
 impl Dwarf {
@@ -145,8 +149,10 @@ impl Dwarf {
             if wanted(entry, address) {
                 let at = entry.offset();
                 let mut types = types::Decoder::new(info, unit, self.file().identity(), structs);
-                let result = attribute(unit, entry, gimli::DW_AT_type).map(|value| types.of(value));
-                let parameters = self.parameters(info, unit, at, &mut types, result.as_ref());
+                let returned = attribute(unit, entry, gimli::DW_AT_type);
+                let result = returned.map(|value| types.of(value));
+                let class = returned.zip(result.as_ref()).map(|(value, ty)| types.class(value, ty));
+                let parameters = self.parameters(info, unit, at, &mut types, class);
                 return Some(Function { address, parameters, result });
             }
         }
@@ -159,11 +165,10 @@ impl Dwarf {
         unit: &Unit<'d>,
         function: UnitOffset,
         types: &mut types::Decoder<'_, 'd>,
-        result: Option<&Type>,
+        result: Option<handed::Class>,
     ) -> Vec<Parameter> {
         let mut parameters = Vec::new();
-        // The address of a large result comes before them.
-        let mut words = result.map_or(0, |ty| u32::from(types.is_in_memory(ty)));
+        let mut hands = handed::Hands::new(ARCH, result);
         let Ok(mut tree) = unit.entries_tree(Some(function)) else { return parameters };
         let Ok(root) = tree.root() else { return parameters };
         let mut children = root.children();
@@ -173,14 +178,12 @@ impl Dwarf {
                 continue;
             }
             let Some(value) = attribute(unit, entry, gimli::DW_AT_type) else { continue };
-            let is_float = types.is_float(value);
             let ty = types.of(value);
             let name = attribute(unit, entry, gimli::DW_AT_name);
             let name = name.and_then(|name| info.attr_string(unit, name).ok());
             let name = name.map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-            let word = (ty.is_scalar() && !is_float).then_some(words);
-            words += if is_float { 0 } else { types.words(&ty) };
-            parameters.push(Parameter { name, ty, word });
+            let handed = hands.next(types.class(value, &ty));
+            parameters.push(Parameter { name, ty, handed });
         }
         parameters
     }

@@ -105,8 +105,10 @@ fn functions_have_parameters_and_results() {
         let names: Vec<&str> = take.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         assert_eq!(names, ["node", "count", "factor", "flag", "by_value", "last"]);
         // A floating-point number takes no word, a structure of eight bytes one.
-        let words: Vec<Option<u32>> = take.parameters.iter().map(|parameter| parameter.word).collect();
-        assert_eq!(words, [Some(0), Some(1), None, Some(2), None, Some(4)], "{flags:?}");
+        let handed: Vec<Option<Handed>> = take.parameters.iter().map(|parameter| parameter.handed).collect();
+        let register = |index| Some(Handed::Register(index));
+        let expected = [register(0), register(1), None, register(2), None, register(4)];
+        assert_eq!(handed, expected, "{flags:?}");
         assert_eq!(take.parameters[1].ty, int(8, false));
         assert_eq!(take.parameters[2].ty, Type::Array(Box::new(int(1, false)), 8));
         assert_eq!(take.parameters[3].ty, Type::Bool);
@@ -114,7 +116,9 @@ fn functions_have_parameters_and_results() {
 
         // What is larger than two words is handed over by its address, which comes first.
         let give = dwarf.function("give", &mut structs).unwrap();
-        let parameter = Parameter { name: "number".to_string(), ty: int(2, false), word: Some(1) };
+        let first = if ARCH == crate::providers::Arch::X86_64 { 1 } else { 0 };
+        let handed = Some(Handed::Register(first));
+        let parameter = Parameter { name: "number".to_string(), ty: int(2, false), handed };
         assert_eq!(give.parameters, [parameter]);
         assert!(matches!(give.result, Some(Type::Struct(id)) if structs.structs[id].size == 40));
 

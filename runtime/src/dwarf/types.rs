@@ -7,6 +7,7 @@
 use gimli::{AttributeValue, UnitOffset};
 use rtscript_lang::types::{Enum, EnumId, Field, Int, Origin, Space, Struct, StructId, Structs, Type};
 
+use super::handed::Class;
 use super::{Entry, Info, Slice, Unit};
 
 /// Arrays, pointers and names of types nest no deeper than this in a sound file.
@@ -48,35 +49,67 @@ impl<'s, 'd> Decoder<'s, 'd> {
         ty
     }
 
-    /// Whether it is a floating-point number, which is handed over in registers of its own.
-    pub fn is_float(&self, reference: AttributeValue<Slice<'d>>) -> bool {
-        let mut next = Some(reference);
-        for _ in 0..MAX_DEPTH {
-            let Some(entry) = next.and_then(|value| self.entry(value)) else { return false };
-            match entry.tag() {
-                gimli::DW_TAG_base_type => return is_float(&entry),
-                gimli::DW_TAG_typedef
-                | gimli::DW_TAG_const_type
-                | gimli::DW_TAG_volatile_type
-                | gimli::DW_TAG_restrict_type
-                | gimli::DW_TAG_atomic_type => next = entry.attr_value(gimli::DW_AT_type),
-                _ => return false,
+    /// What matters of a type where a value of it is handed over.
+    pub fn class(&self, reference: AttributeValue<Slice<'d>>, ty: &Type) -> Class {
+        match self.floats(reference, 0, &mut { MOST }) {
+            Floats::Itself(size) => Class::Float(size),
+            _ if ty.is_scalar() => Class::Word,
+            Floats::None => Class::Structure(self.structs.size_in_memory(ty)),
+            // Large ones lie in memory, whatever is in them.
+            Floats::Within if self.structs.size_in_memory(ty) > 16 => {
+                Class::Structure(self.structs.size_in_memory(ty))
+            }
+            Floats::Within => Class::Unclear,
+        }
+    }
+
+    /// Whether there are floating-point numbers in a value.
+    fn floats(&self, reference: AttributeValue<Slice<'d>>, depth: u32, looks: &mut usize) -> Floats {
+        let Some(entry) = self.entry(reference) else { return Floats::None };
+        if depth == MAX_DEPTH || *looks == 0 {
+            return Floats::Within;
+        }
+        *looks -= 1;
+        let mut inner =
+            || entry.attr_value(gimli::DW_AT_type).map(|value| self.floats(value, depth + 1, looks));
+        match entry.tag() {
+            gimli::DW_TAG_base_type => match float(&entry) {
+                Some(Parts::One) => {
+                    let size = number(&entry, gimli::DW_AT_byte_size).unwrap_or(0);
+                    Floats::Itself(size.min(MAX_SIZE) as u32)
+                }
+                Some(Parts::Two) => Floats::Within,
+                None => Floats::None,
+            },
+            gimli::DW_TAG_typedef
+            | gimli::DW_TAG_const_type
+            | gimli::DW_TAG_volatile_type
+            | gimli::DW_TAG_restrict_type
+            | gimli::DW_TAG_atomic_type => inner().unwrap_or(Floats::None),
+            gimli::DW_TAG_array_type => match inner() {
+                Some(Floats::Itself(_) | Floats::Within) => Floats::Within,
+                Some(Floats::None) | None => Floats::None,
+            },
+            gimli::DW_TAG_structure_type | gimli::DW_TAG_class_type | gimli::DW_TAG_union_type => {
+                if self.members_have_floats(&entry, depth, looks) { Floats::Within } else { Floats::None }
+            }
+            _ => Floats::None,
+        }
+    }
+
+    fn members_have_floats(&self, entry: &Entry<'d>, depth: u32, looks: &mut usize) -> bool {
+        let Ok(mut tree) = self.unit.entries_tree(Some(entry.offset())) else { return false };
+        let Ok(root) = tree.root() else { return false };
+        let mut children = root.children();
+        while let Ok(Some(child)) = children.next() {
+            if let Some(member) = child.entry().attr_value(gimli::DW_AT_type)
+                && matches!(child.entry().tag(), gimli::DW_TAG_member | gimli::DW_TAG_inheritance)
+                && !matches!(self.floats(member, depth + 1, looks), Floats::None)
+            {
+                return true;
             }
         }
         false
-    }
-
-    /// How many words a value of the type takes where arguments are handed over; none where it lies in memory.
-    pub fn words(&self, ty: &Type) -> u32 {
-        if ty.is_scalar() {
-            return 1;
-        }
-        if self.is_in_memory(ty) { 0 } else { self.structs.size_in_memory(ty).div_ceil(8) }
-    }
-
-    /// Whether a value of it is too large for registers.
-    pub fn is_in_memory(&self, ty: &Type) -> bool {
-        !ty.is_scalar() && self.structs.size_in_memory(ty) > 16
     }
 
     fn entry(&self, reference: AttributeValue<Slice<'d>>) -> Option<Entry<'d>> {
@@ -309,16 +342,27 @@ fn base(entry: &Entry<'_>, size: u32) -> Type {
     }
 }
 
-fn is_float(entry: &Entry<'_>) -> bool {
+/// Where floating-point numbers are in a value.
+enum Floats {
+    None,
+    /// It is one, of so many bytes.
+    Itself(u32),
+    Within,
+}
+
+/// A complex number has two parts.
+enum Parts {
+    One,
+    Two,
+}
+
+fn float(entry: &Entry<'_>) -> Option<Parts> {
     match entry.attr_value(gimli::DW_AT_encoding) {
-        Some(AttributeValue::Encoding(encoding)) => matches!(
-            encoding,
-            gimli::DW_ATE_float
-                | gimli::DW_ATE_complex_float
-                | gimli::DW_ATE_imaginary_float
-                | gimli::DW_ATE_decimal_float
-        ),
-        _ => false,
+        Some(AttributeValue::Encoding(
+            gimli::DW_ATE_float | gimli::DW_ATE_imaginary_float | gimli::DW_ATE_decimal_float,
+        )) => Some(Parts::One),
+        Some(AttributeValue::Encoding(gimli::DW_ATE_complex_float)) => Some(Parts::Two),
+        _ => None,
     }
 }
 

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use object::elf::{ET_DYN, FileHeader64, PF_X, PT_LOAD, STT_GNU_IFUNC};
-use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::read::elf::{ElfFile64, ElfSymbol64, FileHeader, ProgramHeader};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolFlags, SymbolKind};
+use rustc_hash::FxHashSet;
 
 pub use debug::{DEBUG_DIRS, debug_file};
 
@@ -44,6 +45,42 @@ pub enum Kind {
     /// A function that chooses another one when the program starts.
     Resolver,
     Data,
+}
+
+/// The code of a file, which many addresses may be looked up in.
+pub struct Code<'f> {
+    data: &'f [u8],
+    segments: Vec<Segment>,
+}
+
+struct Segment {
+    address: u64,
+    offset: u64,
+    size: u64,
+}
+
+impl Code<'_> {
+    /// Where in the file an address is.
+    pub fn offset(&self, address: u64) -> Option<u64> {
+        self.segments.iter().find_map(|segment| {
+            let into = address.checked_sub(segment.address)?;
+            (into < segment.size).then(|| segment.offset.checked_add(into))?
+        })
+    }
+
+    /// The address of what is there in the file.
+    pub fn address(&self, offset: u64) -> Option<u64> {
+        self.segments.iter().find_map(|segment| {
+            let into = offset.checked_sub(segment.offset)?;
+            (into < segment.size).then(|| segment.address.checked_add(into))?
+        })
+    }
+
+    /// The bytes from an address on; none where there is no code.
+    pub fn at(&self, address: u64) -> &[u8] {
+        let bytes = self.offset(address).and_then(|offset| self.data.get(offset as usize..));
+        bytes.unwrap_or_default()
+    }
 }
 
 /// Why a file cannot be used.
@@ -87,29 +124,55 @@ impl Elf {
         let Some(file) = self.parsed() else { return Vec::new() };
         let mut symbols: Vec<Symbol<'_>> = file.symbols().filter_map(|symbol| defined(&symbol)).collect();
         if symbols.is_empty() {
-            symbols = file.dynamic_symbols().filter_map(|symbol| defined(&symbol)).collect();
+            let versions = self.section(VERSIONS).unwrap_or_default();
+            let all: Vec<(Symbol<'_>, bool)> = file
+                .dynamic_symbols()
+                .filter_map(|symbol| Some((defined(&symbol)?, is_superseded(&versions, symbol.index().0))))
+                .collect();
+            let current: FxHashSet<&str> =
+                all.iter().filter(|(_, is_old)| !is_old).map(|(symbol, _)| symbol.name).collect();
+            let wanted = all.into_iter().filter(|(symbol, is_old)| !is_old || !current.contains(symbol.name));
+            symbols = wanted.map(|(symbol, _)| symbol).collect();
         }
         symbols
     }
 
-    /// The symbol with this name. Those of the symbol table come first, then those that others may link to.
+    /// The symbol with this name. Those of the symbol table come first, then those that others may link to: of several versions,
+    /// the one that programs are linked to now.
     pub fn symbol(&self, name: &str) -> Option<Symbol<'_>> {
         let file = self.parsed()?;
-        let mut all = file.symbols().chain(file.dynamic_symbols());
-        all.find_map(|symbol| defined(&symbol).filter(|symbol| symbol.name == name))
+        let named = |symbol: &ElfSymbol64<'_, '_, LittleEndian>| {
+            defined(symbol).is_some_and(|symbol| symbol.name == name)
+        };
+        if let Some(symbol) = file.symbols().find(named) {
+            return defined(&symbol);
+        }
+        let mut all = file.dynamic_symbols().filter(named).peekable();
+        all.peek()?;
+        let versions = self.section(VERSIONS).unwrap_or_default();
+        let best = all.min_by_key(|symbol| is_superseded(&versions, symbol.index().0))?;
+        defined(&best)
     }
 
     /// Where in the file the code at an address is.
     pub fn file_offset(&self, address: u64) -> Option<u64> {
-        let file = self.parsed()?;
+        self.code().offset(address)
+    }
+
+    /// The parts of it that are executed.
+    pub fn code(&self) -> Code<'_> {
+        let Some(file) = self.parsed() else { return Code { data: &self.data, segments: Vec::new() } };
         let executable = file.elf_program_headers().iter().filter(|segment| {
             segment.p_type(LittleEndian) == PT_LOAD && segment.p_flags(LittleEndian) & PF_X != 0
         });
-        executable.into_iter().find_map(|segment| {
-            let into = address.checked_sub(segment.p_vaddr(LittleEndian))?;
-            (into < segment.p_filesz(LittleEndian))
-                .then(|| segment.p_offset(LittleEndian).checked_add(into))?
-        })
+        let segments = executable
+            .map(|segment| Segment {
+                address: segment.p_vaddr(LittleEndian),
+                offset: segment.p_offset(LittleEndian),
+                size: segment.p_filesz(LittleEndian),
+            })
+            .collect();
+        Code { data: &self.data, segments }
     }
 
     /// Where in the file the data at an address is.
@@ -148,6 +211,15 @@ impl Elf {
         let header = FileHeader64::<LittleEndian>::parse(&*self.data).ok()?;
         header.is_little_endian().then(|| ElfFile64::parse(&*self.data).ok())?
     }
+}
+
+/// The version of each dynamic symbol: a `u16`, whose highest bit says that nobody is linked to it any more.
+const VERSIONS: &str = ".gnu.version";
+const SUPERSEDED: u16 = 1 << 15;
+
+fn is_superseded(versions: &[u8], index: usize) -> bool {
+    let version = versions.get(2 * index..).and_then(|bytes| bytes.first_chunk());
+    version.is_some_and(|bytes| u16::from_le_bytes(*bytes) & SUPERSEDED != 0)
 }
 
 /// The symbol, if it is a function or an object that is defined here.

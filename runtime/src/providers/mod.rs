@@ -29,6 +29,12 @@ mod usdt;
 mod watchpoint;
 
 use crate::attach::Attach;
+pub(crate) use registers::{ARCH, Arch};
+
+/// How many registers functions are given numbers and addresses in.
+pub(crate) fn argument_registers(arch: Arch) -> u32 {
+    registers::arguments(arch).len() as u32
+}
 
 /// In the order in which they are listed.
 pub const PROVIDERS: &[&dyn Attach] = &[

@@ -10,9 +10,10 @@
 //! app@file.c:42[:7]         a line, and a column, of the source
 //! ```
 //!
-//! Arguments are words of the registers, by the convention of System V for x86-64; where the file has debug information they
+//! Arguments are words of the registers and then of the stack, by the convention of the processor (`registers.rs`); where the file has debug information they
 //! have names and types as well. Targets have the path that the file was found by, and a symbol or an address.
 
+mod code;
 pub(super) mod files;
 mod point;
 
@@ -33,9 +34,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::nearest::nearest;
 use super::pattern::{is_wildcard, matches};
+use super::registers::{self, ARCH};
 use crate::attach::{Attach, Environment, LoadAs, Loading};
-use crate::bpf::{attach_perf_event, attach_uprobe_multi, perf};
-use crate::dwarf::{Dwarf, Function};
+use crate::bpf::{attach_perf_event, attach_uprobe_multi, errno, perf};
+use crate::dwarf::{Dwarf, Function, Handed};
 use crate::elf::{Elf, ElfError, Kind};
 use point::{At, Point};
 
@@ -44,9 +46,10 @@ pub struct Uprobe;
 /// Where a function returns to.
 pub struct Uretprobe;
 
-/// Where `struct pt_regs` of x86-64 has the registers of arguments, and that of the result.
-const ARGUMENTS: [u32; 6] = [112, 104, 96, 88, 72, 64];
-const RESULT: u32 = 80;
+/// What the kernel says of instructions that it cannot execute elsewhere; the C library has no name for it.
+const ENOTSUPP: i32 = 524;
+/// `arg0` to `arg9`.
+const WORDS: u32 = 10;
 
 impl Provider for Uprobe {
     fn names(&self) -> &'static [&'static str] {
@@ -78,7 +81,7 @@ impl Provider for Uprobe {
         _: &dyn Kernel,
         _: &mut Structs,
     ) -> Result<Context, AttachError> {
-        let (args, words) = (Vec::new(), ARGUMENTS.into_iter().map(Place::Word).collect());
+        let (args, words) = (Vec::new(), (0..WORDS).map(|index| registers::argument(index, ARCH)).collect());
         Ok(Context { program: ProgramKind::Uprobe, args, words, retval: None, space: Space::User })
     }
 
@@ -124,7 +127,7 @@ impl Provider for Uretprobe {
         // An address of anything is a number, as it is where nothing is known: scripts count and compare it.
         let is_telling = |ty: &Type| ty.is_scalar() && *ty != Type::pointer(Type::Void, Space::User);
         let ty = result.filter(is_telling).unwrap_or(Type::U64);
-        let retval = Arg { name: "retval".to_owned(), ty, place: Place::Word(RESULT) };
+        let retval = Arg { name: "retval".to_owned(), ty, place: Place::Word(registers::returned(ARCH)) };
         Ok(Context { retval: Some(retval), ..self.context_without_types(target, kernel, structs)? })
     }
 
@@ -204,7 +207,7 @@ impl Attach for Uretprobe {
 }
 
 fn expand(provider: &'static str, point: &Point, kernel: &dyn Kernel) -> Result<Expansion, AttachError> {
-    let files = files::find(&point.file);
+    let files = files::find(&point.file, kernel.process());
     if files.is_empty() {
         let name = point.file.clone();
         return Err(AttachError::Unknown {
@@ -256,6 +259,13 @@ fn places(file: &Path, at: &At, kernel: &dyn Kernel) -> Result<Vec<String>, Atta
         }
         At::Function { name, offset } => {
             let symbol = elf.symbol(name).ok_or_else(|| unknown_function(&elf, name))?;
+            if symbol.kind == Kind::Resolver && code::chosen(&elf, name).is_none() {
+                let reason = format!(
+                    "`{name}` of {} chooses another function when a program starts, and which one cannot be told",
+                    file.display()
+                );
+                return Err(AttachError::Unsupported { reason });
+            }
             if *offset > 0 && symbol.size > 0 && *offset >= symbol.size {
                 let reason = format!("`{name}` has {} bytes", symbol.size);
                 return Err(AttachError::Unsupported { reason });
@@ -295,11 +305,14 @@ fn places(file: &Path, at: &At, kernel: &dyn Kernel) -> Result<Vec<String>, Atta
     }
 }
 
-/// The functions that are `wanted`, each place once.
+/// The functions that are `wanted` and that the kernel can probe, each place once.
 fn functions<'f>(elf: &'f Elf, wanted: &dyn Fn(&str) -> bool) -> Vec<&'f str> {
     let mut seen = FxHashSet::default();
     let symbols = elf.symbols().into_iter();
-    let functions = symbols.filter(|symbol| symbol.kind == Kind::Function && wanted(symbol.name));
+    let code = elf.code();
+    let functions = symbols.filter(|symbol| {
+        symbol.kind == Kind::Function && wanted(symbol.name) && code::can_be_probed(code.at(symbol.address))
+    });
     functions.filter(|symbol| seen.insert(symbol.address)).map(|symbol| symbol.name).collect()
 }
 
@@ -324,14 +337,17 @@ fn function(target: &Target, kernel: &dyn Kernel, structs: &mut Structs) -> Opti
     if dwarf.exists() { dwarf.function(place, structs) } else { None }
 }
 
-/// The arguments that lie in a register of their own.
+/// The arguments that lie in a word of their own.
 fn arguments(function: &Function) -> Vec<Arg> {
     let named = function.parameters.iter().filter(|parameter| !parameter.name.is_empty());
     named
         .filter_map(|parameter| {
-            let register = *ARGUMENTS.get(parameter.word? as usize)?;
+            let place = match parameter.handed? {
+                Handed::Register(index) => registers::argument(index, ARCH),
+                Handed::Stack(offset) => registers::on_stack(offset, ARCH),
+            };
             let (name, ty) = (parameter.name.clone(), parameter.ty.clone());
-            Some(Arg { name, ty, place: Place::Word(register) })
+            Some(Arg { name, ty, place })
         })
         .collect()
 }
@@ -368,7 +384,10 @@ fn attach(
     let path = CString::new(file.as_os_str().as_bytes()).map_err(io::Error::other)?;
     // One CPU is enough: it runs for all.
     let whom = environment.pid.map_or(perf::Target::cpu(0), perf::Target::thread);
-    let event = perf::open_uprobe(&path, offset, returns, whom)?;
+    let event = perf::open_uprobe(&path, offset, returns, whom).map_err(|error| match errno(&error) {
+        Some(ENOTSUPP) => io::Error::other("the kernel puts no probes at an instruction of this kind"),
+        Some(_) | None => error,
+    })?;
     Ok(vec![attach_perf_event(program, event.as_fd(), cookie)?, event])
 }
 
@@ -376,13 +395,20 @@ fn attach(
 fn loading(targets: &[(Target, u64)], kernel: &dyn Kernel) -> Loading {
     let file = |target: &(Target, u64)| split(&target.0).map(|(file, _)| file.to_path_buf());
     let first = targets.first().and_then(file);
-    let has_call =
-        || kernel.btf().is_ok_and(|btf| btf.find("bpf_uprobe_multi_link_attach", btf::Kind::Func).is_some());
-    if targets.len() < 2 || targets.iter().any(|target| file(target) != first) || !has_call() {
+    if targets.len() < 2 || targets.iter().any(|target| file(target) != first) || !attaches_many(kernel) {
         return Loading::Once(LoadAs::default());
     }
-    let attach_type = Some(bpf_attach_type::BPF_TRACE_UPROBE_MULTI);
-    Loading::Together(LoadAs { attach_type, ..LoadAs::default() })
+    Loading::Together(load_for_many())
+}
+
+/// Whether the kernel attaches to many places of a file by one call.
+pub(super) fn attaches_many(kernel: &dyn Kernel) -> bool {
+    kernel.btf().is_ok_and(|btf| btf.find("bpf_uprobe_multi_link_attach", btf::Kind::Func).is_some())
+}
+
+/// How the program of such a call is loaded.
+pub(super) fn load_for_many() -> LoadAs {
+    LoadAs { attach_type: Some(bpf_attach_type::BPF_TRACE_UPROBE_MULTI), ..LoadAs::default() }
 }
 
 /// Attaches to many places of one file.
@@ -395,16 +421,22 @@ fn attach_together(
     let no_code = || io::Error::new(io::ErrorKind::NotFound, "there is no such code any more");
     let (file, _) = targets.first().and_then(|(target, _)| split(target)).ok_or_else(no_code)?;
     let elf = Elf::open(file).map_err(io::Error::other)?;
-    let symbols: FxHashMap<&str, u64> =
-        elf.symbols().iter().map(|symbol| (symbol.name, symbol.address)).collect();
+    // One look at all symbols: each target alone would look at half of them.
+    let symbols: FxHashMap<&str, u64> = elf
+        .symbols()
+        .iter()
+        .filter(|symbol| symbol.kind == Kind::Function)
+        .map(|symbol| (symbol.name, symbol.address))
+        .collect();
+    let code = elf.code();
     let mut places = Vec::with_capacity(targets.len());
     for (target, cookie) in targets {
         let known = split(target).and_then(|(_, place)| symbols.get(place).copied());
-        let offset = known.or_else(|| address(&elf, target)).and_then(|address| elf.file_offset(address));
+        let offset = known.or_else(|| address(&elf, target)).and_then(|address| code.offset(address));
         places.push((offset.ok_or_else(no_code)?, *cookie));
     }
     let path = CString::new(file.as_os_str().as_bytes()).map_err(io::Error::other)?;
-    attach_uprobe_multi(program, &path, &places, returns, environment.pid)
+    attach_uprobe_multi(program, &path, &places, None, returns, environment.pid)
 }
 
 /// The address of a target in its file.
@@ -417,7 +449,9 @@ fn address(elf: &Elf, target: &Target) -> Option<u64> {
         Some((name, offset)) => (name, offset.parse().ok()?),
         None => (place, 0),
     };
-    elf.symbol(name)?.address.checked_add(offset)
+    let symbol = elf.symbol(name)?;
+    let start = if symbol.kind == Kind::Resolver { code::chosen(elf, name)? } else { symbol.address };
+    start.checked_add(offset)
 }
 
 /// The file and the place of a target.

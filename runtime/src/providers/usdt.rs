@@ -12,6 +12,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rtscript_lang::kernel::Kernel;
@@ -22,9 +23,9 @@ use rtscript_lang::types::{Space, Structs};
 use super::nearest::nearest;
 use super::pattern::{is_wildcard, matches};
 use super::registers::ARCH;
-use super::uprobe::files;
-use crate::attach::{Attach, Environment};
-use crate::bpf::{attach_perf_event, perf};
+use super::uprobe::{self, files};
+use crate::attach::{Attach, Environment, LoadAs, Loading};
+use crate::bpf::{attach_perf_event, attach_uprobe_multi, perf};
 use crate::elf::{Elf, ElfError};
 use arguments::operands;
 use notes::{Site, sites};
@@ -147,6 +148,41 @@ impl Provider for Usdt {
 }
 
 impl Attach for Usdt {
+    /// All sites of all matches in one file are attached by one call, where the kernel has it (6.6).
+    fn loading(&self, targets: &[(Target, u64)], kernel: &dyn Kernel) -> io::Result<Loading> {
+        let file = |target: &(Target, u64)| parse(target.0.point()).map(|point| point.file.to_owned());
+        let first = targets.first().and_then(file);
+        let in_one_file = targets.iter().all(|target| file(target) == first);
+        let many = || {
+            let sites = |(target, _): &(Target, u64)| sites_of(target).map_or(0, |(_, sites)| sites.len());
+            targets.len() > 1 || targets.iter().map(sites).sum::<usize>() > 1
+        };
+        Ok(if in_one_file && many() && uprobe::attaches_many(kernel) {
+            Loading::Together(uprobe::load_for_many())
+        } else {
+            Loading::Once(LoadAs::default())
+        })
+    }
+
+    fn attach_together(
+        &self,
+        targets: &[(Target, u64)],
+        program: BorrowedFd<'_>,
+        environment: &Environment<'_>,
+    ) -> io::Result<OwnedFd> {
+        let (mut places, mut semaphores, mut path) = (Vec::new(), Vec::new(), None);
+        for (target, cookie) in targets {
+            let (file, found) = located(target)?;
+            for Located { offset, semaphore, number } in found {
+                places.push((offset, cookie | number << 32));
+                semaphores.push(semaphore.unwrap_or(0));
+            }
+            path = Some(file);
+        }
+        let path = path.ok_or_else(gone)?;
+        attach_uprobe_multi(program, &path, &places, Some(&semaphores), false, environment.pid)
+    }
+
     fn attach(
         &self,
         target: &Target,
@@ -154,22 +190,11 @@ impl Attach for Usdt {
         cookie: u64,
         environment: &Environment<'_>,
     ) -> io::Result<Vec<OwnedFd>> {
-        let gone = || io::Error::new(io::ErrorKind::NotFound, "there is no such probe any more");
-        let (file, sites) = sites_of(target).map_err(|_| gone())?;
-        let elf = Elf::open(&file).map_err(io::Error::other)?;
-        let path = CString::new(file.as_os_str().as_bytes()).map_err(io::Error::other)?;
         // One CPU is enough: it runs for all.
         let whom = environment.pid.map_or(perf::Target::cpu(0), perf::Target::thread);
-        let specs = specs(&sites);
+        let (path, found) = located(target)?;
         let mut held = Vec::new();
-        for site in &sites {
-            let offset = elf.file_offset(site.address).ok_or_else(gone)?;
-            let semaphore = match site.semaphore {
-                Some(address) => Some(elf.data_offset(address).ok_or_else(gone)?),
-                None => None,
-            };
-            let spec = operands(&site.arguments, ARCH);
-            let number = specs.iter().position(|known| *known == spec).unwrap_or(0) as u64;
+        for Located { offset, semaphore, number } in found {
             let event = perf::open_usdt(&path, offset, semaphore, whom)?;
             held.push(attach_perf_event(program, event.as_fd(), cookie | number << 32)?);
             held.push(event);
@@ -178,33 +203,64 @@ impl Attach for Usdt {
     }
 }
 
-/// The files that are meant: of `*`, and of a bare name, those that the process of `-p` has mapped come first.
-fn find_files(name: &str, kernel: &dyn Kernel) -> Vec<PathBuf> {
-    let of_process = kernel.process().map_or_else(Vec::new, mapped_files);
-    if name == "*" {
-        return of_process;
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "there is no such probe any more")
+}
+
+/// Where a site is in its file, and where its semaphore; and the number of its operands.
+struct Located {
+    offset: u64,
+    semaphore: Option<u64>,
+    number: u64,
+}
+
+/// The file of a target, and its sites.
+fn located(target: &Target) -> io::Result<(CString, Vec<Located>)> {
+    let (file, sites) = sites_of(target).map_err(|_| gone())?;
+    let elf = Elf::open(&file).map_err(io::Error::other)?;
+    let path = CString::new(file.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    let specs = specs(&sites);
+    let mut found = Vec::with_capacity(sites.len());
+    for site in &sites {
+        let offset = elf.file_offset(site.address).ok_or_else(gone)?;
+        let semaphore = match site.semaphore {
+            Some(address) => Some(elf.data_offset(address).ok_or_else(gone)?),
+            None => None,
+        };
+        let spec = operands(&site.arguments, ARCH);
+        let number = specs.iter().position(|known| *known == spec).unwrap_or(0) as u64;
+        found.push(Located { offset, semaphore, number });
     }
-    files::find(name)
+    Ok((path, found))
+}
+
+/// The files that are meant; `*` is all that the process of `-p` has mapped to run.
+fn find_files(name: &str, kernel: &dyn Kernel) -> Vec<PathBuf> {
+    if name == "*" {
+        return kernel.process().map_or_else(Vec::new, mapped_files);
+    }
+    files::find(name, kernel.process())
 }
 
 /// The files that a process has mapped to run code of them, as we reach them.
 fn mapped_files(pid: u32) -> Vec<PathBuf> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-    let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/mnt")).ok();
-    let elsewhere = namespace("self") != namespace(&pid.to_string());
+    let root = files::root_of(pid);
     let mut paths: Vec<PathBuf> = Vec::new();
     for line in maps.lines() {
         // `7f00-7f01 r-xp 00001000 fd:01 1234   /usr/lib/libc.so.6`
         let Some(at) = line.find('/') else { continue };
-        if line.split(' ').nth(1).is_none_or(|access| !access.contains('x')) {
+        let mut columns = line.split_whitespace();
+        if columns.nth(1).is_none_or(|access| !access.contains('x')) {
             continue;
         }
-        let path = &line[at..];
-        let path =
-            if elsewhere { PathBuf::from(format!("/proc/{pid}/root{path}")) } else { PathBuf::from(path) };
-        if !paths.contains(&path) {
-            paths.push(path);
-        }
+        let inode: Option<u64> = columns.nth(2).and_then(|inode| inode.parse().ok());
+        let seen_by_us = PathBuf::from(&line[at..]);
+        // A path is told from our root where that leads there, and otherwise from the process's own.
+        let seen_there = root.as_ref().map(|root| files::within(root, &seen_by_us));
+        let is_it = |path: &PathBuf| std::fs::metadata(path).ok().map(|file| file.ino()) == inode;
+        let path = seen_there.into_iter().chain([seen_by_us]).find(is_it);
+        paths.extend(path.filter(|path| !paths.contains(path)));
     }
     paths
 }
