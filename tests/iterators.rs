@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         test("only one process", only_one_process),
         test("nothing is lost", nothing_is_lost),
         test("exit stops reading", exit_stops_reading),
+        test("memory of a task", memory_of_a_task),
         test("a pin prints when it is read", a_pin_prints_when_it_is_read),
         test("a pin that cannot be made", a_pin_that_cannot_be_made),
     ];
@@ -134,6 +135,28 @@ fn exit_stops_reading(held: &Held) -> Result<(), String> {
         iter:task { @never = 1; }
     "#;
     same("five files", "\n\n@n: 5\n", &printed(&["-p", &held.pid()], script, held)?)
+}
+
+/// Its arguments lie behind one another, near the end of its memory.
+fn memory_of_a_task(held: &Held) -> Result<(), String> {
+    let script = r#"
+        iter:task /ctx.task.pid == $1/ {
+            $at = ctx.task.mm.arg_start;
+            $program = str(uptr($at));
+            @length = strlen($program);
+            $first = uptr($at + strlen($program) + 1);
+            printf("%s %s %s %d %r\n", $program, str($first), str($first, 2), *(uint8 *)$first, buf($first, 2));
+            @known[str($first)] = 1;
+            $environment = uptr(ctx.task.mm.env_end - 4);
+            printf("[%s]\n", str($environment, 3) == "" ? "" : "text");
+        }
+    "#;
+    let program = workload("holds")?.display().to_string();
+    let expected = format!(
+        "{program} {THREADS} 37 51 37\n[text]\n\n\n@known[{THREADS}]: 1\n@length: {}\n",
+        program.len()
+    );
+    same("its arguments", &expected, &printed(&["-p", &held.pid()], script, held)?)
 }
 
 /// What shell commands print, with a BPF file system of their own, so that nothing is left behind. `$0` is rtscript, `$1` the

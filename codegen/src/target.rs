@@ -12,8 +12,8 @@ pub struct Target {
     /// Members of the kernel's structures are relocated when the program is loaded. Where it runs at once their
     /// offsets are known, and are plain numbers.
     pub relocate: bool,
-    /// Programs of uprobes may sleep, to read memory of a process that is not resident.
-    pub sleepable_uprobes: bool,
+    /// Programs of uprobes and of iterators may sleep, to read memory of a process that is not resident, or not the running one.
+    pub sleepable: bool,
     /// Report every failed read and every failed helper (`-k`).
     pub report_failures: bool,
 }
@@ -58,7 +58,7 @@ impl Target {
             loops: Loops::of(features),
             isa_v4: features.isa_v4,
             relocate: false,
-            sleepable_uprobes: features.sleepable_uprobes,
+            sleepable: features.sleepable,
             report_failures,
         }
     }
@@ -70,7 +70,7 @@ impl Target {
             loops: Loops::Calls,
             isa_v4: false,
             relocate: true,
-            sleepable_uprobes: false,
+            sleepable: false,
             report_failures: false,
         }
     }

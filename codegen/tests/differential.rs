@@ -330,7 +330,7 @@ fn module(function: Function) -> Module {
         loops: Loops::Walked,
         isa_v4: false,
         relocate: false,
-        sleepable_uprobes: false,
+        sleepable: false,
         report_failures: false,
     };
     Module { functions: vec![function], maps, globals, accesses: PrimaryMap::new(), manifest, target }

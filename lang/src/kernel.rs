@@ -147,7 +147,7 @@ pub struct Features {
     /// The helper `bpf_map_lookup_percpu_elem` (5.19 and later).
     pub percpu_lookup: bool,
     /// Programs of uprobes may sleep, whatever maps they use (6.1 and later).
-    pub sleepable_uprobes: bool,
+    pub sleepable: bool,
     /// Raw tracepoints tell a program which of its attach points has fired (6.10 and later).
     pub raw_cookies: bool,
     /// Perf events and kprobes do (5.15 and later).

@@ -77,6 +77,7 @@ helpers! {
     GetFuncArg = 183, "bpf_get_func_arg";
     GetFuncRet = 184, "bpf_get_func_ret";
     GetFuncArgCnt = 185, "bpf_get_func_arg_cnt";
+    CopyFromUserTask = 191, "bpf_copy_from_user_task";
     MapLookupPercpuElem = 195, "bpf_map_lookup_percpu_elem";
     RingbufReserveDynptr = 198, "bpf_ringbuf_reserve_dynptr";
     RingbufSubmitDynptr = 199, "bpf_ringbuf_submit_dynptr";

@@ -8,6 +8,7 @@
 //! scratch memory and sent with its real length.
 
 use rtscript_lang::action::{Action, ActionId};
+use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::record::{EVENT_HEADER, Form, Record, SMALL_STRING, globals};
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{Expr, ExprKind, Intrinsic};
@@ -191,7 +192,10 @@ impl Lowering<'_, '_> {
             self.b.switch_sealed(fits);
         }
         let most = self.b.iconst(i64::from(SMALL_STRING));
-        let length = if tail.from.memory == Memory::User && self.can_sleep() {
+        let length = if tail.from.memory == Memory::User && self.probe.context.program == ProgramKind::Iter {
+            // It is read while no record is held.
+            self.b.iconst(i64::from(SMALL_STRING))
+        } else if tail.from.memory == Memory::User && self.can_sleep() {
             self.try_short(&tail.from, to, most, too_long)
         } else {
             self.read_text_into(&tail.from, to, most, tail.span)

@@ -1,18 +1,19 @@
 //! Programs that the kernel runs for each object that an iterator goes over.
 
-use rtscript_lang::provider::ProgramKind;
+use rtscript_lang::provider::{Place, ProgramKind};
 use rtscript_lang::record::globals;
 use rtscript_lang::typed::{Expr, ExprKind, Intrinsic};
 use rtscript_lang::types::Type;
 
-use super::Lowering;
 use super::memory::Memory;
-use crate::insn::{Cond, Helper, Size};
+use super::{Lowering, PAGE};
+use crate::insn::{AluOp, Cond, Helper, Size};
 use crate::ir::{Op, Operand, Value};
 
 /// What a program returns so that its reader gets `EAGAIN`, and the next reader the same object again (5.8).
 const AGAIN: i32 = 1;
 const BPF_RB_AVAIL_DATA: i32 = 0;
+const EFAULT: i64 = 14;
 /// The kernel formats strings of no more bytes, the NUL included.
 const LONGEST_TEXT: u32 = 512;
 
@@ -48,6 +49,81 @@ impl Lowering<'_, '_> {
         // The program runs for an object.
         self.trust(number);
         number
+    }
+
+    /// Where the task whose memory can be read lies in the context. While mappings are gone over the kernel holds the lock that it would have to
+    /// take (as of 6.18).
+    pub(super) fn task_of_iteration(&self) -> Option<u32> {
+        let args = &self.probe.context.args;
+        let task = args.iter().find(|arg| arg.name == "task")?;
+        if args.iter().any(|arg| arg.name == "vma") {
+            return None;
+        }
+        let Place::Word(offset) = task.place else { return None };
+        Some(offset)
+    }
+
+    /// Reads user memory, as the helper does: that of the task whose turn it is (5.18), and not that of the reader. Where it cannot be read the
+    /// result is negative; that is always so where there is no task, or where nothing may sleep.
+    pub(super) fn read_of_task(
+        &mut self,
+        helper: Helper,
+        target: Value,
+        (length, most): (Operand, u32),
+        source: Value,
+    ) -> Value {
+        let fail = [Operand::Value(target), length, Operand::Imm(0)];
+        let Some(offset) = self.task_of_iteration().filter(|_| self.may_sleep()) else {
+            self.b.call(Helper::ProbeReadKernel, &fail);
+            return self.b.iconst(-EFAULT);
+        };
+        self.sleeps = true;
+        let result = self.b.variable();
+        let context = self.b.context();
+        // As the verifier knows it.
+        let task = self.b.load(Size::D, false, context, offset as i32);
+        let (there, read) = (self.b.block(), self.b.block());
+        let (failed, done) = (self.b.cold_block(), self.b.block());
+        self.b.branch(Cond::Ne, task, Operand::Imm(0), there, failed);
+        self.b.switch_sealed(there);
+        let copy = |this: &mut Self, to: Value, length: Operand| {
+            let args =
+                [Operand::Value(to), length, Operand::Value(source), Operand::Value(task), Operand::Imm(0)];
+            this.b.call(Helper::CopyFromUserTask, &args)
+        };
+        if helper == Helper::ProbeReadUserStr {
+            // There is a call for bytes alone. The text may end before memory does, so if not all bytes are there, those of its first page are.
+            let room = self.b.slot(most);
+            let room = self.slot_address(room).base;
+            let all = copy(self, room, Operand::Imm(most as i32));
+            let part = self.b.cold_block();
+            self.b.branch(Cond::Slt, all, Operand::Imm(0), part, read);
+            self.b.switch_sealed(part);
+            let on_page = self.b.binary(AluOp::And, source, Operand::Imm(PAGE as i32 - 1));
+            let page = self.b.iconst(i64::from(PAGE));
+            let rest = self.b.binary(AluOp::Sub, page, Operand::Value(on_page));
+            let rest = self.at_most(rest, most);
+            let some = copy(self, room, Operand::Value(rest));
+            self.b.branch(Cond::Slt, some, Operand::Imm(0), failed, read);
+            self.b.switch_sealed(read);
+            let args = [Operand::Value(target), length, Operand::Value(room)];
+            let copied = self.b.call(Helper::ProbeReadKernelStr, &args);
+            self.b.set(result, copied);
+        } else {
+            let copied = copy(self, target, length);
+            self.b.branch(Cond::Slt, copied, Operand::Imm(0), failed, read);
+            self.b.switch_sealed(read);
+            self.b.set(result, copied);
+        }
+        self.b.jump(done, &[]);
+        self.b.switch_sealed(failed);
+        // It leaves zeros.
+        self.b.call(Helper::ProbeReadKernel, &fail);
+        let error = self.b.iconst(-EFAULT);
+        self.b.set(result, error);
+        self.b.jump(done, &[]);
+        self.b.switch_sealed(done);
+        self.b.get(result)
     }
 
     /// Prints into the file that is being read.

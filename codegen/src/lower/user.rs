@@ -22,9 +22,18 @@ impl Lowering<'_, '_> {
 
     /// The same, if no record were held.
     pub(super) fn can_sleep(&self) -> bool {
-        self.shared.target.sleepable_uprobes
-            && self.probe.context.program == ProgramKind::Uprobe
-            && self.round.is_none()
+        let kind = match self.probe.context.program {
+            ProgramKind::Uprobe => true,
+            ProgramKind::Iter => self.task_of_iteration().is_some(),
+            ProgramKind::RawTracepoint
+            | ProgramKind::Tracepoint
+            | ProgramKind::PerfEvent
+            | ProgramKind::Kprobe
+            | ProgramKind::Kretprobe
+            | ProgramKind::Fentry
+            | ProgramKind::Fexit => false,
+        };
+        self.shared.target.sleepable && kind && self.round.is_none()
     }
 
     /// Calls a helper that reads `length` bytes, of which there are at most so many, and gives what it returns.
@@ -35,9 +44,13 @@ impl Lowering<'_, '_> {
         (length, most): (Operand, u32),
         source: Value,
     ) -> Value {
+        let is_user = matches!(helper, Helper::ProbeReadUser | Helper::ProbeReadUserStr);
+        if is_user && self.probe.context.program == ProgramKind::Iter {
+            return self.read_of_task(helper, target, (length, most), source);
+        }
         let args = [Operand::Value(target), length, Operand::Value(source)];
         let result = self.b.call(helper, &args);
-        if !matches!(helper, Helper::ProbeReadUser | Helper::ProbeReadUserStr) || !self.may_sleep() {
+        if !is_user || !self.may_sleep() {
             return result;
         }
         self.sleeps = true;

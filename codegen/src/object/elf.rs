@@ -211,7 +211,10 @@ impl<'a> Elf<'a> {
             ProgramKind::Kretprobe => format!("kretprobe/{}", last(target)),
             ProgramKind::Fentry => format!("fentry/{}", last(target)),
             ProgramKind::Fexit => format!("fexit/{}", last(target)),
-            ProgramKind::Iter => format!("iter/{}", target.split(':').nth(1).unwrap_or_default()),
+            ProgramKind::Iter => {
+                let name = if program.sleepable { "iter.s" } else { "iter" };
+                format!("{name}/{}", target.split(':').nth(1).unwrap_or_default())
+            }
         }
     }
 

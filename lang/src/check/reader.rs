@@ -70,13 +70,7 @@ impl Checker<'_> {
                     | Intrinsic::Comm
                     | Intrinsic::Cgroup,
                 _
-            ) | Means::Value(
-                Value::CurrentTask
-                    | Value::Username
-                    | Value::KernelStack
-                    | Value::UserStack
-                    | Value::UserPointer
-            )
+            ) | Means::Value(Value::CurrentTask | Value::Username | Value::KernelStack | Value::UserStack)
         );
         if is_read_by_us && is_of_reader {
             self.warn(Warning::OfReader { name: row.name, at });

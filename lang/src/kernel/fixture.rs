@@ -38,7 +38,7 @@ impl FixtureKernel {
                 isa_v4: true,
                 for_each: true,
                 percpu_lookup: true,
-                sleepable_uprobes: true,
+                sleepable: true,
                 raw_cookies: true,
                 perf_cookies: true,
                 tracing_cookies: true,

@@ -38,7 +38,7 @@ pub fn find(kernel: &dyn Kernel) -> Features {
         tracing_cookies: version >= (5, 19),
         perf_cookies: version >= (5, 15) || cookies(bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT),
         for_each: version >= (5, 13) || in_btf("bpf_for_each_map_elem"),
-        sleepable_uprobes: version >= (6, 1),
+        sleepable: version >= (6, 1),
         percpu_lookup: version >= (5, 19) || in_btf("bpf_map_lookup_percpu_elem"),
     }
 }
