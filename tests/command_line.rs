@@ -38,6 +38,10 @@ type Named = (&'static str, fn() -> Verdict);
 const TRACING: &[Named] = &[
     ("an_interrupt_ends_in_order", || ends_in_order(libc::SIGINT)),
     ("a_termination_ends_in_order", || ends_in_order(libc::SIGTERM)),
+    ("a_hangup_ends_in_order", || ends_in_order(libc::SIGHUP)),
+    ("a_hangup_that_is_ignored_stays_so", a_hangup_that_is_ignored_stays_so),
+    ("the_end_of_the_process_ends_the_tracing", the_end_of_the_process_ends_the_tracing),
+    ("what_is_too_large_is_pointed_at", what_is_too_large_is_pointed_at),
     ("an_interrupt_ends_the_command", an_interrupt_ends_the_command),
     ("a_second_interrupt_ends_at_once", a_second_interrupt_ends_at_once),
     ("a_broken_pipe_ends_quietly", a_broken_pipe_ends_quietly),
@@ -63,6 +67,60 @@ fn ends_in_order(signal: libc::c_int) -> Verdict {
     expect("end\n\n\n@x: 5\n", &rest)?;
     expect("exit 0", &ended.status)?;
     expect("Attached 3 probes\n", &ended.stderr)
+}
+
+/// Who started it with `nohup` does not want it to end with the terminal.
+fn a_hangup_that_is_ignored_stays_so() -> Verdict {
+    let script = "begin { printf(\"ready\\n\"); } self:signal:SIGUSR1 { printf(\"still there\\n\"); }";
+    let mut shell = rtscript();
+    let program = shell.get_program().to_owned();
+    shell = reprogram(shell, "sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(program).args(["-q", "-e", script]);
+    let mut tracer = start(shell);
+    let mut lines = lines(&mut tracer);
+    expect("ready", &next(&mut lines))?;
+    send(&tracer, libc::SIGHUP);
+    send(&tracer, libc::SIGUSR1);
+    expect("still there", &next(&mut lines))?;
+    send(&tracer, libc::SIGINT);
+    expect("\n\n", &rest(lines))?;
+    expect("exit 0", &end(tracer, String::new())?.status)
+}
+
+/// With `-p` other processes are passed over, and the tracing ends with the process.
+fn the_end_of_the_process_ends_the_tracing() -> Verdict {
+    let mut shell = reprogram(rtscript(), "sh");
+    shell.args(["-c", "read line; exec true"]).stdin(Stdio::piped());
+    let mut traced = start(shell);
+    let pid = traced.id().to_string();
+    let script = "self:signal:SIGUSR1 { printf(\"still there\\n\"); }
+        rt:sched_process_exec { printf(\"%d\\n\", pid); }";
+    let mut command = command(&["-q", "-p", &pid, "-e", script]);
+    command.env("__BPFTRACE_NOTIFY_PROBES_ATTACHED", "1");
+    let mut tracer = start(command);
+    let mut lines = lines(&mut tracer);
+    expect("__BPFTRACE_NOTIFY_PROBES_ATTACHED", &next(&mut lines))?;
+    let other = Command::new("true").status();
+    assert!(other.is_ok_and(|status| status.success()), "true");
+    send(&tracer, libc::SIGUSR1);
+    expect("still there", &next(&mut lines))?;
+    // Now the shell reads the end of its input.
+    drop(traced.stdin.take());
+    expect(&format!("{pid}\n\n\n"), &rest(lines))?;
+    expect("exit 0", &end(tracer, String::new())?.status)?;
+    expect("exit 0", &end(traced, String::new())?.status)
+}
+
+fn what_is_too_large_is_pointed_at() -> Verdict {
+    let script = format!("begin {{\n    print(\"{}\"); exit() }}", "x".repeat(40_000));
+    let ended = end(start(command(&["--mode", "codegen", "-e", &script])), String::new())?;
+    expect("exit 1", &ended.status)?;
+    for part in ["rt::too-large", "1 │ begin {", "this probe"] {
+        if !ended.stderr.contains(part) {
+            return Err(format!("it does not say {part}"));
+        }
+    }
+    Ok(())
 }
 
 /// The command of `-c` is told to end where the tracer ends first.

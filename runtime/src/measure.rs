@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use rtscript_codegen::compile::compile;
 use rtscript_codegen::lower::lower;
 use rtscript_lang::expand::expand;
 
@@ -13,7 +12,7 @@ use crate::kernel::RunningKernel;
 use crate::output::{trial_json, trial_text};
 use crate::report::Failure;
 use crate::session::trials::Trial;
-use crate::trace::{check_script, parsed, running_target, save, too_large};
+use crate::trace::{check_script, compiled, parsed, running_target, save};
 
 /// How long it is measured, and how often at least.
 const TIME: Duration = Duration::from_millis(300);
@@ -63,7 +62,7 @@ fn round(
     ends[2] = Instant::now();
     let module = lower(&checked.program, running_target(kernel, line));
     ends[3] = Instant::now();
-    compile(module, sources).map_err(too_large)?;
+    compiled(module, sources)?;
     ends[4] = Instant::now();
     let mut before = begin;
     Ok(ends.map(|end| end - std::mem::replace(&mut before, end)))

@@ -101,6 +101,15 @@ pub struct MissingInclude {
     pub at: Span,
 }
 
+/// A probe that no program of the kernel can be made of.
+#[derive(Debug, Error, Diagnostic)]
+#[error("this probe is too large for a program of the kernel")]
+#[diagnostic(code("rt::too-large"), help("long strings, large values and unrolled loops make it so"))]
+pub struct TooLarge {
+    #[label("this probe")]
+    pub span: Span,
+}
+
 /// An `import` that is not followed.
 #[derive(Debug, Error, Diagnostic)]
 #[error("{message}")]

@@ -27,8 +27,8 @@ use crate::list::{list_targets, provider_of};
 use crate::load::{LoadError, LoadOptions, load};
 use crate::output::{Buffering, Format, Printer, Writer};
 use crate::providers::PROVIDERS;
-use crate::report::{Failure, Problem, warn};
-use crate::session::child::{Child, split_words};
+use crate::report::{Failure, Problem, TooLarge, warn};
+use crate::session::child::{Child, split_words, watch};
 use crate::session::{Mode, Session, Settings};
 use crate::show::{InKernel, Logs, Show};
 use crate::symbols::{Interest, UserSymbols};
@@ -46,6 +46,7 @@ pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Res
     let script = expand(script, &mut sources).map_err(|errors| Failure::wrong(errors, &sources))?;
     show.stage(Shown::Ast, &script)?;
     let child = line.command.as_deref().filter(|_| is_run).map(start).transpose()?;
+    line.pid.filter(|_| is_run).map_or(Ok(()), exists)?;
     let checked = checked(&script, kernel, line, child.as_ref().map(Child::pid), &sources)?;
     if line.named().iter().any(|(name, _)| name == "help") {
         return parameters(&checked.parameters);
@@ -59,7 +60,7 @@ pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Res
     if show.has(Shown::CodegenOpt) {
         show.stage(Shown::CodegenOpt, &optimized(&module))?;
     }
-    let mut object = compile(module, sources).map_err(too_large)?;
+    let mut object = compiled(module, sources)?;
     show.stage(Shown::Dis, &object)?;
     if !is_run {
         return Ok(0);
@@ -101,7 +102,7 @@ pub fn emit(
         Stage::Ir => optimized(&lower(&checked.program, running_target(kernel, line))).to_string(),
         Stage::Asm => {
             let module = lower(&checked.program, running_target(kernel, line));
-            compile(module, sources).map_err(too_large)?.to_string()
+            compiled(module, sources)?.to_string()
         }
         Stage::Object => return save(&elf(&checked, &sources)?, line),
     };
@@ -123,7 +124,7 @@ fn optimized(module: &Module) -> String {
 /// The object as others load it. They may know no kfunc, which its form of code takes into account.
 fn elf(checked: &Checked, sources: &Sources) -> Result<Vec<u8>, Failure> {
     let module = lower(&checked.program, Target::portable());
-    let object = compile(module, sources.clone()).map_err(too_large)?;
+    let object = compiled(module, sources.clone())?;
     object.to_elf().map_err(|error| Failure::line(format!("the object cannot be written: {error}")))
 }
 
@@ -278,11 +279,26 @@ fn parameters(parameters: &[Parameter]) -> Result<u8, Failure> {
 /// Starts the command of `-c`, which waits until it is let go.
 fn start(command: &str) -> Result<Child, Failure> {
     let words = split_words(command).map_err(|why| Failure::line(format!("the command of -c: {why}")))?;
-    Child::prepare(&words).map_err(|error| Failure::line(format!("cannot execute {command}: {error}")))
+    let Some(program) = words.first() else {
+        return Err(Failure::line("the command of -c is empty"));
+    };
+    Child::prepare(&words).map_err(|error| Failure::line(format!("cannot execute {program}: {error}")))
 }
 
-pub(crate) fn too_large(error: CompileError) -> Failure {
-    Failure::line(error.to_string())
+/// Whether there is the process of `-p`.
+fn exists(pid: u32) -> Result<(), Failure> {
+    match watch(pid as libc::pid_t) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
+            Err(Failure::line(format!("there is no process {pid}")))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Compiles; what is too large is pointed at.
+pub(crate) fn compiled(module: Module, sources: Sources) -> Result<Object, Failure> {
+    compile(module, sources.clone())
+        .map_err(|CompileError::TooLarge { span }| Failure::wrong(vec![TooLarge { span }], &sources))
 }
 
 /// With `-v` the verifier's log follows.

@@ -100,6 +100,8 @@ pub(super) struct Walk {
     pub declared: usize,
     /// Loops around the place.
     pub loops: u32,
+    /// How often what stands here is there once the loops around it are unrolled; 0 outside of them.
+    pub unrolled: u32,
     /// The variables of the loops over maps around the place, innermost last.
     pub each: Vec<LocalId>,
     /// Expressions and statements around the place.

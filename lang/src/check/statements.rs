@@ -14,6 +14,8 @@ use crate::types::{Space, Type};
 
 /// The most rounds of an `unroll`.
 const MOST_ROUNDS: i128 = 100;
+/// The most copies of a statement that stands in several of them.
+const MOST_COPIES: i128 = 10_000;
 
 impl Checker<'_> {
     pub(super) fn block(&mut self, block: &ast::Block) -> Block {
@@ -80,10 +82,18 @@ impl Checker<'_> {
             }
             Ast::Unroll { count, body } => {
                 let count = self.expr(count);
-                let body = self.in_loop(body);
                 let what = "the number of rounds";
-                let rounds = self.constant_in(&count?, what, "a number from 1 to 100", 1..=MOST_ROUNDS)?;
-                StmtKind::Unroll(rounds as u32, body)
+                let outer = self.walk.unrolled.max(1);
+                let most = MOST_ROUNDS.min(MOST_COPIES / i128::from(outer));
+                let expected = match outer {
+                    1 => "a number from 1 to 100".to_owned(),
+                    _ => format!("a number from 1 to {most}, within {outer} rounds"),
+                };
+                let rounds = count.and_then(|count| self.constant_in(&count, what, &expected, 1..=most));
+                self.walk.unrolled = outer * rounds.unwrap_or(1) as u32;
+                let body = self.in_loop(body);
+                self.walk.unrolled = outer;
+                StmtKind::Unroll(rounds? as u32, body)
             }
             Ast::Break => {
                 self.inside_loop("break", span)?;

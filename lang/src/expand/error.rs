@@ -116,8 +116,11 @@ pub enum ExpandError {
         #[label("used as a member")]
         used: Span,
     },
-    #[error("the calls of macros become too much code")]
-    #[diagnostic(code("rt::macro-size"), help("an argument is put into every place that uses it"))]
+    #[error("the script and the calls of macros become too much code")]
+    #[diagnostic(
+        code("rt::macro-size"),
+        help("an argument is put into every place that uses it; a million expressions are taken in all")
+    )]
     TooMuch {
         #[label("given up here")]
         at: Span,

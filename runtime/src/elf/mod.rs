@@ -283,17 +283,36 @@ mod tests {
         assert!(matches!(open("/dev/null"), Err(ElfError::NotElf)));
     }
 
+    /// A program of the system, cut off at many places, or with one byte that is wrong.
     #[test]
     fn no_bytes_make_it_panic() {
         let path = std::env::temp_dir().join(format!("rtscript-elf-{}", std::process::id()));
-        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        for length in [0, 4, 16, 63, 64, 100, 5000] {
-            std::fs::write(&path, &own[..length]).unwrap();
-            if let Ok(elf) = Elf::open(&path) {
-                elf.symbols();
-                elf.build_id();
-                elf.section(".text");
-                elf.file_offset(0x1000);
+        let whole = std::fs::read("/bin/true").unwrap();
+        let ask_everything = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            let Ok(elf) = Elf::open(&path) else { return };
+            for symbol in elf.symbols() {
+                elf.file_offset(symbol.address);
+            }
+            elf.symbol("main");
+            elf.build_id();
+            elf.section(".text");
+            elf.section_address(".data");
+            elf.file_offset(0x1000);
+            crate::providers::usdt::notes::sites(&elf);
+            debug_file(&elf, &[]);
+        };
+        let headers = 1024.min(whole.len());
+        for length in (0..128).chain((128..whole.len()).step_by(499)).chain([whole.len()]) {
+            ask_everything(&whole[..length]);
+        }
+        // The header, the segments, and at the end the sections.
+        let tail = whole.len().saturating_sub(2048);
+        for at in (0..64).chain((64..headers).step_by(13)).chain((tail..whole.len()).step_by(17)) {
+            for value in [0, 0xff] {
+                let mut wrong = whole.clone();
+                wrong[at] = value;
+                ask_everything(&wrong);
             }
         }
         std::fs::remove_file(&path).unwrap();

@@ -25,7 +25,7 @@ mod tests;
 mod tracepoint;
 mod trial;
 mod uprobe;
-mod usdt;
+pub(crate) mod usdt;
 mod watchpoint;
 
 use crate::attach::Attach;

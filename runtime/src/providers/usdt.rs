@@ -6,7 +6,7 @@
 //! counts it up where we attach, in every process, and down again however we end.
 
 mod arguments;
-mod notes;
+pub(crate) mod notes;
 
 use std::ffi::CString;
 use std::io;

@@ -16,6 +16,7 @@ use std::process::ExitStatus;
 #[derive(Debug)]
 pub struct Child {
     pid: libc::pid_t,
+    program: String,
     /// Readable once the child has ended.
     pidfd: OwnedFd,
     go: Option<File>,
@@ -47,9 +48,15 @@ impl Child {
             drop(go_write);
             run_child(go_read, failure_write, &file, &pointers);
         }
-        // Where that fails the child sees the end of its pipe, and leaves.
+        // Where this fails the child sees the end of its pipe, and leaves.
         let pidfd = watch(pid)?;
-        Ok(Child { pid, pidfd, go: Some(go_write), failure: Some(failure_read), ended: None })
+        let program = program.clone();
+        Ok(Child { pid, program, pidfd, go: Some(go_write), failure: Some(failure_read), ended: None })
+    }
+
+    /// What is executed, as the command names it.
+    pub fn program(&self) -> &str {
+        &self.program
     }
 
     pub fn pid(&self) -> u32 {

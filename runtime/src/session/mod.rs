@@ -13,7 +13,7 @@
 //! | `maps.rs` | the script's maps, read and changed |
 //! | `ready.rs` | telling others that all is attached |
 //! | `child.rs` | the process of `-c` |
-//! | `signals.rs` | SIGINT and SIGTERM |
+//! | `signals.rs` | SIGINT, SIGTERM, SIGHUP and SIGUSR1 |
 //! | `trials.rs` | tests and benchmarks |
 
 pub mod child;
@@ -51,6 +51,8 @@ use trials::Trial;
 const RELUCTANT: Duration = Duration::from_millis(100);
 /// After a signal, how long to wait for somebody to read the output: a pipe that nobody reads must not keep the process.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often to tell that events were lost, while it goes on.
+const REMINDER: Duration = Duration::from_secs(10);
 /// How long to wait for an event that a program is still writing, after everything was detached.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -170,6 +172,9 @@ pub struct Session<'a> {
     /// Readable once the process of `-p` has ended.
     process: Option<OwnedFd>,
     out: &'a mut dyn Output,
+    /// When to tell next that events were lost, and how many were when it was told last.
+    next_reminder: Instant,
+    reminded_of: u64,
     /// Events that were printed.
     printed: u64,
     /// The event of an `exit()` was seen: what probes sent behind it, until they were detached, is dropped.
@@ -207,9 +212,11 @@ impl<'a> Session<'a> {
             maps: Maps::new(manifest, &loaded.maps),
             events,
             child,
-            // One that cannot be watched, since there is none or it is a thread, is traced all the same.
+            // One that cannot be watched, since it is a thread, is traced all the same.
             process: settings.pid.and_then(|pid| watch(pid as libc::pid_t).ok()),
             out,
+            next_reminder: Instant::now() + REMINDER,
+            reminded_of: 0,
             printed: 0,
             exited: false,
             told: vec![false; manifest.sites.len()],
@@ -306,7 +313,7 @@ impl<'a> Session<'a> {
             Some(child) => child
                 .release()
                 .map(|()| true)
-                .map_err(|error| Failure::line(format!("cannot execute the command of -c: {error}"))),
+                .map_err(|error| Failure::line(format!("cannot execute {}: {error}", child.program()))),
             None => Ok(false),
         }
     }
@@ -331,6 +338,7 @@ impl<'a> Session<'a> {
             let look = if was_blocked { Look::Nothing } else { self.look() };
             self.out.flush();
             self.tell_warnings();
+            self.remind_of_losses();
             let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
             if is_late || self.globals.is_exiting() || self.has_enough() || self.out.broken().is_some() {
                 return Ok(Stop::Other);
@@ -417,6 +425,18 @@ impl<'a> Session<'a> {
 
     fn has_enough(&self) -> bool {
         self.settings.max_events.is_some_and(|most| self.printed >= most)
+    }
+
+    /// Tells now and then that events are being lost: whoever looks on can do something about it. All of them are told at the end.
+    fn remind_of_losses(&mut self) {
+        let lost = self.globals.lost();
+        if lost > self.reminded_of && self.next_reminder <= Instant::now() {
+            self.reminded_of = lost;
+            self.next_reminder = Instant::now() + REMINDER;
+            say(format_args!(
+                "Lost so far: {lost} events, since the ring buffer was full (its size is perf_rb_pages)"
+            ));
+        }
     }
 
     fn tell_losses(&mut self) {

@@ -1,10 +1,10 @@
-//! Signals as a descriptor: SIGINT and SIGTERM end tracing in order, a second one at once; SIGUSR1 is for the script, if it
-//! asks for it.
+//! Signals as a descriptor: SIGINT, SIGTERM and SIGHUP end tracing in order, a second one at once; SIGUSR1 is for the script, if
+//! it asks for it. Where SIGHUP is ignored already (nohup), it stays so.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// SIGINT and SIGTERM, and perhaps SIGUSR1, blocked and readable. Dropping it gives them their usual effect again.
+/// SIGINT, SIGTERM and SIGHUP, and perhaps SIGUSR1, blocked and readable. Dropping it gives them their usual effect again.
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,
@@ -77,6 +77,16 @@ fn unblock() {
     unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
+fn ignores(signal: libc::c_int) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: room for an action; zeroes are one as well.
+    let action = unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
 fn set(user: bool) -> libc::sigset_t {
     // SAFETY: an empty set is made of zeroed memory, then filled by the library.
     unsafe {
@@ -84,6 +94,9 @@ fn set(user: bool) -> libc::sigset_t {
         libc::sigemptyset(&raw mut set);
         libc::sigaddset(&raw mut set, libc::SIGINT);
         libc::sigaddset(&raw mut set, libc::SIGTERM);
+        if !ignores(libc::SIGHUP) {
+            libc::sigaddset(&raw mut set, libc::SIGHUP);
+        }
         if user {
             libc::sigaddset(&raw mut set, libc::SIGUSR1);
         }
