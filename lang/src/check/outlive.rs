@@ -11,6 +11,8 @@ use rtscript_syntax::ast::{Block, Expr, ExprKind, Ident, Stmt, StmtKind};
 use rtscript_syntax::parts::Part;
 use rtscript_syntax::source::Span;
 
+use crate::builtins::{self, Means, Value};
+
 /// A variable that is read where the block of its first assignment has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Outliving {
@@ -59,6 +61,16 @@ impl<'a> Search<'a> {
                 self.assigned(name, *span);
                 return;
             }
+            // `find(@map, key, $value)` assigns too.
+            Part::Expr(Expr { kind: ExprKind::Call { name, args }, .. }) if is_find(&name.name) => {
+                let Some((found, others)) = args.split_last() else { return };
+                others.iter().for_each(|arg| self.part(Part::Expr(arg)));
+                match &found.kind {
+                    ExprKind::Variable(name) => self.assigned(name, found.span),
+                    _ => self.part(Part::Expr(found)),
+                }
+                return;
+            }
             Part::Expr(Expr { kind: ExprKind::Variable(name), span }) => self.read(name, *span),
             // A block that is a value keeps what is its own.
             Part::Expr(Expr { kind: ExprKind::Block(_) | ExprKind::If(_), .. }) => {
@@ -99,6 +111,10 @@ impl<'a> Search<'a> {
     }
 }
 
+fn is_find(function: &str) -> bool {
+    builtins::find(function).is_some_and(|row| row.means == Means::Value(Value::Find))
+}
+
 #[cfg(test)]
 mod tests {
     use rtscript_syntax::ast::Item;
@@ -123,6 +139,7 @@ mod tests {
     #[test]
     fn not_where_it_is_visible_or_declared_or_not_yet_assigned() {
         assert!(names("$a = 1; if (1) { $a = 2; } print($a);").is_empty());
+        assert!(names("if (find(@m, 1, $a)) { $a = 2; } print($a);").is_empty());
         assert!(names("if (1) { $a = 1; print($a); } if (1) { $a = 2; print($a); }").is_empty());
         assert!(names("if (1) { let $a = 1; } print($a);").is_empty());
         assert!(names("$b = { $a = 1; 2 }; print($a);").is_empty());
