@@ -4,13 +4,15 @@
 //! it, and it is gone with the last descriptor (`fsopen` and `fsmount`, Linux 5.2; 92 µs on 6.18). Files are
 //! reached through the directory's descriptor in `/proc/self/fd`, which serves all three kinds alike.
 
+use std::cell::RefCell;
 use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use rtscript_lang::kernel::{KernelError, TracepointFormat};
+use rustc_hash::FxHashMap;
 
 use super::unreadable;
 
@@ -21,6 +23,8 @@ const OLD_MOUNT_POINT: &str = "/sys/kernel/debug/tracing";
 #[derive(Debug)]
 pub struct Tracefs {
     directory: OwnedFd,
+    /// What was read already: by `category:event`, for who checks a script and for who attaches to it.
+    formats: RefCell<FxHashMap<String, TracepointFormat>>,
 }
 
 impl Tracefs {
@@ -28,13 +32,13 @@ impl Tracefs {
     pub fn open(given: Option<&Path>) -> Result<Tracefs, KernelError> {
         if let Some(path) = given {
             let file = File::open(path).map_err(|error| unreadable(&error, path, "tracefs"))?;
-            return Ok(Tracefs { directory: file.into() });
+            return Ok(Tracefs::at(file.into()));
         }
         if let Some(mounted) = mounted_at(MOUNT_POINT) {
             return Ok(mounted);
         }
         let error = match mount_detached() {
-            Ok(directory) => return Ok(Tracefs { directory }),
+            Ok(directory) => return Ok(Tracefs::at(directory)),
             Err(error) => error,
         };
         if let Some(mounted) = mounted_at(OLD_MOUNT_POINT) {
@@ -55,8 +59,23 @@ impl Tracefs {
         })
     }
 
-    /// Reads and parses `events/CATEGORY/EVENT/format`.
+    fn at(directory: OwnedFd) -> Tracefs {
+        Tracefs { directory, formats: RefCell::default() }
+    }
+
+    /// The description of an event, which is read once.
     pub fn format(&self, category: &str, event: &str) -> Result<TracepointFormat, KernelError> {
+        let name = format!("{category}:{event}");
+        if let Some(known) = self.formats.borrow().get(&name) {
+            return Ok(known.clone());
+        }
+        let format = self.read_format(category, event)?;
+        self.formats.borrow_mut().insert(name, format.clone());
+        Ok(format)
+    }
+
+    /// Reads and parses `events/CATEGORY/EVENT/format`.
+    fn read_format(&self, category: &str, event: &str) -> Result<TracepointFormat, KernelError> {
         let what = format!("the tracepoint {category}:{event}");
         if !is_name(category) || !is_name(event) {
             return Err(KernelError::Missing { what });
@@ -64,7 +83,7 @@ impl Tracefs {
         let path = self.path(&format!("events/{category}/{event}/format"));
         // A copy of the tree may have plain files in place of directories.
         let copy = self.path(&format!("events/{category}/{event}.format"));
-        let text = match fs::read_to_string(&path) {
+        let text = match read_small(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_to_string(copy) {
                 Ok(text) => text,
@@ -95,6 +114,14 @@ impl Tracefs {
     }
 }
 
+/// Reads a file of a page or so. It says of itself that it is empty, so that growing steps would be tried.
+fn read_small(path: &Path) -> io::Result<String> {
+    let mut text = String::with_capacity(8192);
+    File::open(path)?.read_to_string(&mut text)?;
+    text.shrink_to_fit();
+    Ok(text)
+}
+
 /// The magic number of the file system that a file lies in.
 pub fn file_system(file: &impl AsRawFd) -> Option<i64> {
     // SAFETY: statfs is a struct of integers, for all of which zero is a value.
@@ -116,7 +143,7 @@ fn refused(error: &io::Error, what: &str) -> KernelError {
 /// The directory, if tracefs is mounted there and can be read.
 fn mounted_at(path: &str) -> Option<Tracefs> {
     let directory = File::open(path).ok()?;
-    (file_system(&directory) == Some(libc::TRACEFS_MAGIC)).then(|| Tracefs { directory: directory.into() })
+    (file_system(&directory) == Some(libc::TRACEFS_MAGIC)).then(|| Tracefs::at(directory.into()))
 }
 
 fn mount_detached() -> io::Result<OwnedFd> {
@@ -143,4 +170,23 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just made this descriptor for us, nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_of_an_event_is_read_once() {
+        let directory = std::env::temp_dir().join(format!("rtscript-tracefs-{}", std::process::id()));
+        let file = directory.join("events/c/e.format");
+        fs::create_dir_all(directory.join("events/c")).unwrap();
+        fs::write(&file, "name: e\nID: 7\nformat:\n\tfield:int x;\toffset:8;\tsize:4;\tsigned:1;\n").unwrap();
+        let tracefs = Tracefs::open(Some(&directory)).unwrap();
+        let first = tracefs.format("c", "e");
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(first.as_ref().map(|format| format.id), Ok(7));
+        assert_eq!(tracefs.format("c", "e"), first);
+        assert!(tracefs.format("c", "other").is_err());
+    }
 }
