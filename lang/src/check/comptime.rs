@@ -171,7 +171,25 @@ pub(super) fn known(expr: &Expr) -> Option<Expr> {
         ExprKind::Select(condition, then, otherwise) => {
             known(if value_of(&known(condition)?)? != 0 { then } else { otherwise })
         }
-        _ => None,
+        // What is there only when the script runs.
+        ExprKind::Local(_)
+        | ExprKind::Map(_)
+        | ExprKind::Merged(_)
+        | ExprKind::HasKey(_)
+        | ExprKind::Find(..)
+        | ExprKind::Delete(_)
+        | ExprKind::Len(_)
+        | ExprKind::Arg(_)
+        | ExprKind::Word(_)
+        | ExprKind::Retval
+        | ExprKind::EqualPrefix(..)
+        | ExprKind::Block(..)
+        | ExprKind::Step { .. }
+        | ExprKind::Field(..)
+        | ExprKind::Index(..)
+        | ExprKind::Deref(_)
+        | ExprKind::AddressOf(_)
+        | ExprKind::Call(..) => None,
     }
 }
 
@@ -216,8 +234,31 @@ fn is_literal(arg: &ast::Expr) -> bool {
         | ast::ExprKind::Bool(_)
         | ast::ExprKind::Positional(_)
         | ast::ExprKind::PositionalCount => true,
-        ast::ExprKind::Unary { op: ast::UnaryOp::Neg | ast::UnaryOp::Plus, operand } => is_literal(operand),
-        _ => false,
+        ast::ExprKind::Unary { op, operand } => match op {
+            ast::UnaryOp::Neg | ast::UnaryOp::Plus => is_literal(operand),
+            ast::UnaryOp::Not | ast::UnaryOp::BitNot | ast::UnaryOp::Deref | ast::UnaryOp::AddressOf => false,
+        },
+        ast::ExprKind::Ident(_)
+        | ast::ExprKind::Variable(_)
+        | ast::ExprKind::Map { .. }
+        | ast::ExprKind::Step { .. }
+        | ast::ExprKind::Binary { .. }
+        | ast::ExprKind::Ternary { .. }
+        | ast::ExprKind::Elvis { .. }
+        | ast::ExprKind::Cast { .. }
+        | ast::ExprKind::Call { .. }
+        | ast::ExprKind::Field { .. }
+        | ast::ExprKind::TupleIndex { .. }
+        | ast::ExprKind::Index { .. }
+        | ast::ExprKind::Tuple(_)
+        | ast::ExprKind::Record(_)
+        | ast::ExprKind::Block(_)
+        | ast::ExprKind::If(_)
+        | ast::ExprKind::Comptime(_)
+        | ast::ExprKind::Sizeof(_)
+        | ast::ExprKind::Offsetof { .. }
+        | ast::ExprKind::Typeinfo(_)
+        | ast::ExprKind::Type(_) => false,
     }
 }
 

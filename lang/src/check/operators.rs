@@ -15,13 +15,14 @@ use crate::types::{Int, Space, Type};
 impl Checker<'_> {
     pub(super) fn binary(&mut self, op: ast::BinaryOp, left: Expr, right: Expr, span: Span) -> Option<Expr> {
         let arithmetic = match op {
-            ast::BinaryOp::Or | ast::BinaryOp::And => {
+            ast::BinaryOp::Or => {
                 let (left, right) = (self.truth(left), self.truth(right));
-                let (left, right) = (Box::new(left?), Box::new(right?));
-                let kind = match op {
-                    ast::BinaryOp::Or => ExprKind::Or(left, right),
-                    _ => ExprKind::And(left, right),
-                };
+                let kind = ExprKind::Or(Box::new(left?), Box::new(right?));
+                return Some(Expr { kind, ty: Type::Bool, span });
+            }
+            ast::BinaryOp::And => {
+                let (left, right) = (self.truth(left), self.truth(right));
+                let kind = ExprKind::And(Box::new(left?), Box::new(right?));
                 return Some(Expr { kind, ty: Type::Bool, span });
             }
             ast::BinaryOp::Eq => return self.equal(op, true, left, right, span),
