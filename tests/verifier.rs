@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         let name = format!("self/{}", path.file_name().expect("a name").to_string_lossy());
         add(name, std::fs::read_to_string(&path).expect("a script"), Options::default());
     }
-    for path in files("tests/runtime", "test") {
+    for path in files("tests/runtime", "test").into_iter().chain(files("tests/exact", "test")) {
         let case = Case::read(&path);
         let Some(script) = case.section("script") else { continue };
         let parameters = case.value("parameters").unwrap_or("").split_whitespace();

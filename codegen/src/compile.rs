@@ -7,7 +7,7 @@ use crate::ir::verify::verify;
 use crate::ir::{BlockData, Function, Module, Op, Role, Terminator};
 use crate::object::{Object, Program};
 use crate::passes::slots::Placed;
-use crate::passes::{clean, combine, compares, dead, number, outline, slots};
+use crate::passes::{clean, combine, compares, dead, demote, number, outline, slots};
 use crate::regalloc::allocate;
 use crate::select::select;
 use crate::target::Loops;
@@ -121,33 +121,56 @@ fn body(function: &Function, stack: u32, module: &mut Module) -> Result<(Emitted
     verified(&function, "expand_compares");
     let counter = if has_loops(&function) { LOOP_COUNTER } else { 0 };
     let stack = stack.saturating_sub(counter);
-    // Values that find no register need room as well: how much is known only afterwards. Callbacks are to leave much.
+    // What finds no room in registers and the stack is kept in slots, at first only what is needed over long stretches.
+    for distance in [None, Some(200), Some(20)] {
+        let mut function = function.clone();
+        if let Some(distance) = distance {
+            demote::demote(&mut function, distance);
+            verified(&function, "demote");
+        }
+        if let Some((emitted, frame)) = placed(&function, stack, module) {
+            return Ok((emitted, frame + counter));
+        }
+    }
+    Err(CompileError::TooLarge { span: function.span })
+}
+
+/// Slots and registers get their places, and the code its form; with it comes the size of the frame. Nothing where the stack has
+/// too little room.
+fn placed(function: &Function, stack: u32, module: &mut Module) -> Option<(Emitted, u32)> {
+    // Values that find no register need room as well: how much is known only afterwards, and does not change much then.
+    // Callbacks are to leave much.
     let for_spills: &[u32] = if function.role == Role::Program { &[96, 192, 384, STACK] } else { &[STACK] };
+    let mut needed = 0;
     for &for_spills in for_spills {
+        if for_spills < needed {
+            continue;
+        }
         let mut placed = function.clone();
         let next = module.maps.next_key();
-        let Some(Placed { frame, size, scratch }) =
-            slots::place_slots(&mut placed, next, stack.saturating_sub(for_spills))
-        else {
-            break;
-        };
+        let Placed { frame, size, scratch } =
+            slots::place_slots(&mut placed, next, stack.saturating_sub(for_spills))?;
         // Addresses in scratch memory are sums now.
         combine::combine(&mut placed, &module.accesses);
         dead::remove_dead(&mut placed);
         verified(&placed, "place_slots");
         let code = select(&placed, &module.accesses, &module.target, &frame, size);
         let allocation = allocate(&code);
-        let frame = frame_size(&code, &allocation);
-        if frame > stack {
+        let whole = frame_size(&code, &allocation);
+        if whole > stack {
+            needed = whole - code.frame;
+            if needed > stack {
+                return None;
+            }
             continue;
         }
-        let Some(emitted) = emit(&code, &allocation) else { break };
+        let emitted = emit(&code, &allocation)?;
         if let Some(scratch) = scratch {
             module.maps.push(scratch);
         }
-        return Ok((emitted, frame + counter));
+        return Some((emitted, whole));
     }
-    Err(CompileError::TooLarge { span: function.span })
+    None
 }
 
 fn verified(function: &Function, stage: &str) {

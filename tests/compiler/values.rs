@@ -54,6 +54,16 @@ const VARIABLES: &[(&str, Int)] = &[
     ("$f", Int { signed: true, bits: 8 }),
 ];
 const FIRST_ASSIGNED: usize = 8;
+/// Some programs have more variables than registers and the stack can hold.
+const MORE: usize = 90;
+
+/// A variable's name and type.
+fn variable(index: usize) -> (String, Int) {
+    match VARIABLES.get(index) {
+        Some((name, ty)) => ((*name).to_owned(), *ty),
+        None => (format!("$more{index}"), I64),
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Expr {
@@ -96,18 +106,21 @@ pub struct Program {
 
 impl Program {
     pub fn random(seed: u64) -> Program {
-        let mut random =
-            Random { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, depth: 0, counters: 0 };
-        let values = VARIABLES.iter().map(|(_, ty)| ty.cut(random.number())).collect();
+        let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let variables = VARIABLES.len() + if seed.is_multiple_of(10) { MORE } else { 0 };
+        let mut random = Random { state, depth: 0, counters: 0, variables };
+        let values = (0..variables).map(|index| variable(index).1.cut(random.number())).collect();
         let body = (0..15 + random.below(15)).map(|_| random.statement()).collect();
         Program { values, body }
     }
 
     /// What it prints.
     pub fn output(&self) -> String {
-        let variables = self.values.iter().zip(VARIABLES).map(|(value, (_, ty))| ty.cut(*value)).collect();
-        let mut state = State { variables, ..State::default() };
+        let mut state = State { variables: self.values.clone(), ..State::default() };
         state.run(&self.body);
+        if self.values.len() > VARIABLES.len() {
+            state.variables.iter().for_each(|value| state.printed += &format!("{value}\n"));
+        }
         state.printed
     }
 
@@ -153,10 +166,17 @@ impl Display for Program {
             writeln!(f, "    @first[{index}] = (uint64){};", value.rem_euclid(1 << 64))?;
         }
         writeln!(f, "    @m[0] = (int64)0;")?;
-        for (index, (name, ty)) in VARIABLES.iter().enumerate() {
+        for index in 0..self.values.len() {
+            let (name, ty) = variable(index);
             writeln!(f, "    {name} = ({ty})@first[{index}];")?;
         }
         write_block(f, &self.body, 1)?;
+        // All of them are needed to the end.
+        if self.values.len() > VARIABLES.len() {
+            for index in 0..self.values.len() {
+                writeln!(f, "    print({});", variable(index).0)?;
+            }
+        }
         writeln!(f, "}}\nend {{ clear(@first); clear(@m); }}")
     }
 }
@@ -167,7 +187,7 @@ fn write_block(f: &mut Formatter<'_>, block: &[Statement], depth: usize) -> fmt:
         match statement {
             Statement::Print(value) => writeln!(f, "{indent}print({value});")?,
             Statement::Assign(variable, value) => {
-                let (name, ty) = VARIABLES[*variable];
+                let (name, ty) = self::variable(*variable);
                 writeln!(f, "{indent}{name} = ({ty})({value});")?;
             }
             Statement::Store(op, key, value) => writeln!(f, "{indent}@m[{key}] {op} {value};")?,
@@ -203,7 +223,7 @@ impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Expr::Literal(value) => write!(f, "{value}"),
-            Expr::Variable(index) => write!(f, "{}", VARIABLES[*index].0),
+            Expr::Variable(index) => write!(f, "{}", variable(*index).0),
             Expr::Counter(index) => write!(f, "((int64)$r{index})"),
             Expr::Element(key) => write!(f, "@m[{key}]"),
             Expr::Binary(op, left, right)
@@ -239,8 +259,8 @@ impl State {
                         None => self.printed += if value == 0 { "false\n" } else { "true\n" },
                     }
                 }
-                Statement::Assign(variable, value) => {
-                    self.variables[*variable] = VARIABLES[*variable].1.cut(self.value(value).0);
+                Statement::Assign(index, value) => {
+                    self.variables[*index] = variable(*index).1.cut(self.value(value).0);
                 }
                 Statement::Store(op, key, value) => {
                     let (key, value) = (self.number(key), self.number(value));
@@ -284,7 +304,7 @@ impl State {
         let truth = |holds: bool| (i128::from(holds), None);
         match expr {
             Expr::Literal(value) => number(*value, I64),
-            Expr::Variable(index) => number(self.variables[*index], VARIABLES[*index].1),
+            Expr::Variable(index) => number(self.variables[*index], variable(*index).1),
             Expr::Counter(index) => number(self.counters[index], I64),
             Expr::Element(key) => number(self.map.get(&self.number(key)).copied().unwrap_or(0), I64),
             Expr::Binary(op, left, right) => {
@@ -356,6 +376,8 @@ struct Random {
     depth: usize,
     /// How many loops are around what is made.
     counters: usize,
+    /// How many variables there are.
+    variables: usize,
 }
 
 impl Random {
@@ -400,7 +422,7 @@ impl Random {
                 expr => expr,
             }),
             6..10 => {
-                let variable = FIRST_ASSIGNED + self.below(VARIABLES.len() - FIRST_ASSIGNED);
+                let variable = FIRST_ASSIGNED + self.below(self.variables - FIRST_ASSIGNED);
                 Statement::Assign(variable, self.expr(3))
             }
             10..13 => {
@@ -447,7 +469,7 @@ impl Random {
             return match self.below(8) {
                 0 if self.counters > 0 => Expr::Counter(self.below(self.counters)),
                 1 if depth > 0 => Expr::Element(Box::new(self.key())),
-                _ => Expr::Variable(self.below(VARIABLES.len())),
+                _ => Expr::Variable(self.below(self.variables)),
             };
         }
         match self.below(14) {

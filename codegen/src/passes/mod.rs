@@ -4,6 +4,7 @@ pub mod clean;
 pub mod combine;
 pub mod compares;
 pub mod dead;
+pub mod demote;
 pub mod dominance;
 pub mod number;
 pub mod outline;

@@ -8,7 +8,7 @@
 //! - an argument of a call wants the register that the call expects;
 //! - a parameter and the arguments for it, and the two sides of a two-operand form, want the same register.
 
-use super::live::{Flow, Interference, NextUse};
+use super::live::{Flow, Interference, NextUse, Room};
 use super::moves;
 use super::spill::Plan;
 use super::{Allocation, Move, Place, Source, Step};
@@ -73,17 +73,11 @@ fn share_slots<T>(
 ) -> (SecondaryMap<Value, Option<u32>>, u32) {
     let interference = Interference::of(code, flow, next, spilled);
     let mut slot = SecondaryMap::new();
-    let mut holders: Vec<Vec<Value>> = Vec::new();
+    let mut rooms: Vec<Room> = Vec::new();
     for value in code.values.keys().filter(|v| spilled.contains(*v)) {
-        let fits = |s: &Vec<Value>| !s.iter().any(|other| interference.between(value, *other));
-        let i = holders.iter().position(fits).unwrap_or_else(|| {
-            holders.push(Vec::new());
-            holders.len() - 1
-        });
-        holders[i].push(value);
-        slot[value] = Some(i as u32);
+        slot[value] = Some(interference.place(value, &mut rooms) as u32);
     }
-    (slot, holders.len() as u32)
+    (slot, rooms.len() as u32)
 }
 
 struct Assign<'a, T> {

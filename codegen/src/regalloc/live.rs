@@ -166,6 +166,9 @@ pub struct Interference {
     ranges: FxHashMap<Value, Vec<(Block, u32, u32)>>,
 }
 
+/// The spans of positions, by block, where something is kept in it.
+pub type Room = FxHashMap<Block, Vec<(u32, u32)>>;
+
 impl Interference {
     /// The live ranges of `values`, as spans of positions within blocks.
     pub fn of<T>(code: &Code<T>, flow: &Flow, next: &NextUse, values: &EntitySet<Value>) -> Interference {
@@ -204,8 +207,21 @@ impl Interference {
         Interference { ranges }
     }
 
-    pub fn between(&self, a: Value, b: Value) -> bool {
-        let (Some(a), Some(b)) = (self.ranges.get(&a), self.ranges.get(&b)) else { return false };
-        a.iter().any(|(block, from, to)| b.iter().any(|(c, f, t)| block == c && from < t && f < to))
+    /// Puts a value into the first of several rooms where no other one is live at the same time, or into a new one.
+    pub fn place(&self, value: Value, rooms: &mut Vec<Room>) -> usize {
+        let ranges = self.ranges.get(&value).map_or(&[][..], Vec::as_slice);
+        let is_free = |room: &Room| {
+            ranges.iter().all(|(block, from, to)| {
+                !room.get(block).is_some_and(|taken| taken.iter().any(|(f, t)| from < t && f < to))
+            })
+        };
+        let index = rooms.iter().position(is_free).unwrap_or_else(|| {
+            rooms.push(Room::default());
+            rooms.len() - 1
+        });
+        for &(block, from, to) in ranges {
+            rooms[index].entry(block).or_default().push((from, to));
+        }
+        index
     }
 }
