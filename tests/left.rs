@@ -85,16 +85,30 @@ fn ends_by(ending: Ending) -> Verdict {
     places.are_probed()?;
     let (number, status) = match ending {
         Ending::Exit => (libc::SIGUSR1, "exit 0".to_owned()),
-        Ending::Signal(number @ (libc::SIGINT | libc::SIGTERM)) => (number, "exit 0".to_owned()),
+        Ending::Signal(number @ (libc::SIGINT | libc::SIGTERM | libc::SIGHUP)) => {
+            (number, "exit 0".to_owned())
+        }
         Ending::Signal(number) => (number, format!("signal {number}")),
     };
     signal(&tracer, number)?;
+    // Under nohup a hangup ends nobody.
+    if number == libc::SIGHUP && ignores_hangups(&tracer) {
+        signal(&tracer, libc::SIGTERM)?;
+    }
     let ended = end(tracer, String::new())?;
     if ended.status != status {
         return Err(format!("expected {status}, found {}\n{}", ended.status, ended.stderr));
     }
     held.is_gone()?;
     places.are_clean()
+}
+
+/// Whether a process ignores SIGHUP, by the mask in its status.
+fn ignores_hangups(process: &Running) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & 1 << (libc::SIGHUP - 1) != 0
 }
 
 /// The process that is traced ends, and the tracer with it.
