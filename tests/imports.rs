@@ -62,14 +62,17 @@ fn scripts_headers_and_directories_are_imported_once() {
 fn what_is_wrong_with_an_import_is_said() {
     let directory = Directory::new("wrong-imports");
     directory.file("config.bt", "config = { max_strlen = 64 }");
-    directory.file("program.bpf.c", "int x;");
+    directory.file("program.bpf.c", "int f(int x) { return y; }");
+    directory.file("data.bpf.c", "int x; int f(void) { return x++; }");
+    directory.file("many.bpf.c", "int f(struct { int a; } x) { return x.a; }");
+    directory.file("program.c", "int x;");
     directory.file("syntax.bt", "macro a( { }");
     directory.file("README", "text");
     directory.file("open/a.bt", "macro a() { 1 }");
     fs::set_permissions(directory.0.join("open"), fs::Permissions::from_mode(0o777)).expect("its mode");
     for (path, expected) in [
         ("config.bt", "has no settings"),
-        ("program.bpf.c", "needs a C compiler"),
+        ("program.c", "cannot be imported"),
         ("syntax.bt", "syntax.bt:1:"),
         ("README", "cannot be imported"),
         ("missing.bt", "cannot read"),
@@ -79,6 +82,35 @@ fn what_is_wrong_with_an_import_is_said() {
         let main = directory.file("main.bt", &format!("import \"{path}\"; begin {{ exit() }}"));
         let (done, text) = types(&main);
         assert!(!done && text.contains(expected), "{path}: {text}");
+    }
+    for (path, expected) in [
+        ("program.bpf.c", "use of undeclared identifier"),
+        ("data.bpf.c", "data of its own"),
+        ("many.bpf.c", "neither a number nor a pointer"),
+    ] {
+        let main = directory.file("main.bt", &format!("import \"{path}\"; begin {{ exit() }}"));
+        let (done, text) = types(&main);
+        let text = text.replace("\n  │ ", " ");
+        assert!(
+            !done && (text.contains(expected) || text.contains("clang is not installed")),
+            "{path}: {text}"
+        );
+    }
+}
+
+#[test]
+fn calls_of_functions_in_c_are_checked() {
+    let directory = Directory::new("calls-of-c");
+    directory.file("a.bpf.c", "int f(int a, char *b) { return a + *b; }");
+    for (call, expected) in [("f(1)", "takes 2 arguments"), ("f(\"x\", 1)", "an argument of `f`")] {
+        let main =
+            directory.file("main.bt", &format!("import \"a.bpf.c\"; begin {{ print({call}); exit() }}"));
+        let (done, text) = types(&main);
+        let text = text.replace("\n  │ ", " ");
+        assert!(
+            !done && (text.contains(expected) || text.contains("clang is not installed")),
+            "{call}: {text}"
+        );
     }
 }
 

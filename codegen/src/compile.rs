@@ -3,8 +3,10 @@
 use rtscript_lang::syntax::source::{Sources, Span};
 
 use crate::emit::{Emitted, emit, frame_size};
+use crate::insn::DecodeError;
 use crate::ir::verify::verify;
-use crate::ir::{BlockData, Function, Module, Op, Role, Terminator};
+use crate::ir::{BlockData, Callee, Function, Module, Op, Role, Terminator};
+use crate::link::{link, stack_of};
 use crate::object::{Object, Program};
 use crate::passes::slots::Placed;
 use crate::passes::{clean, combine, compares, dead, demote, number, outline, slots};
@@ -23,6 +25,9 @@ pub enum CompileError {
     /// It has more instructions than jumps can span, or needs more memory than a program can have.
     #[error("this probe is too large for a program of the kernel")]
     TooLarge { span: Span },
+    /// What the C compiler made of a function that it calls.
+    #[error("a function in C cannot be linked: {error}")]
+    Foreign { error: DecodeError, span: Span },
 }
 
 /// Compiles every function of a module.
@@ -79,20 +84,24 @@ fn program(mut function: Function, module: &mut Module) -> Result<Program, Compi
     for &callback in &called(&function) {
         wait(callback, 1, &calls, &mut waiting);
     }
-    let share = STACK / (waiting.iter().max().unwrap_or(&0) + 1) / STACK_STEP * STACK_STEP;
+    let foreign = std::iter::once(&function).chain(&callbacks).flat_map(foreign_calls);
+    let stack = STACK.saturating_sub(stack_of(foreign, &module.foreign, STACK_STEP));
+    let share = stack / (waiting.iter().max().unwrap_or(&0) + 1) / STACK_STEP * STACK_STEP;
     // Of each callback, what it and those that it calls take.
     let mut taken: Vec<u32> = Vec::new();
     let below = |calls: &[usize], taken: &[u32]| calls.iter().map(|call| taken[*call]).max().unwrap_or(0);
     let mut made = Vec::new();
     for (index, callback) in callbacks.into_iter().enumerate() {
         let below = below(&calls[index], &taken);
-        let (emitted, frame) = body(&callback, STACK.saturating_sub(below + waiting[index] * share), module)?;
+        let (emitted, frame) = body(&callback, stack.saturating_sub(below + waiting[index] * share), module)?;
         taken.push(below + frame.max(1).next_multiple_of(STACK_STEP));
         made.push(emitted.into_callback(callback.name, callback.role));
     }
     let below = below(&called(&function), &taken);
-    let mut program = body(&function, STACK.saturating_sub(below), module)?.0.into_program(&function);
+    let mut program = body(&function, stack.saturating_sub(below), module)?.0.into_program(&function);
     program.callbacks = made;
+    link(&mut program, &module.foreign)
+        .map_err(|error| CompileError::Foreign { error, span: function.span })?;
     Ok(program)
 }
 
@@ -104,6 +113,14 @@ fn called(function: &Function) -> Vec<usize> {
         _ => None,
     });
     calls.collect()
+}
+
+/// The functions in C that a function calls.
+fn foreign_calls(function: &Function) -> impl Iterator<Item = u32> {
+    function.insts.values().filter_map(|inst| match inst.op {
+        Op::Call(Callee::Foreign(index), _) => Some(index),
+        _ => None,
+    })
 }
 
 /// Notes how many functions wait for a callback, and for those that it calls.

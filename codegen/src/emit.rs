@@ -53,7 +53,13 @@ impl Emitted {
     }
 
     pub fn into_callback(self, name: String, role: Role) -> Callback {
-        Callback { name, role, insns: self.insns, relocations: self.relocations, lines: self.lines }
+        Callback {
+            name,
+            role: Some(role),
+            insns: self.insns,
+            relocations: self.relocations,
+            lines: self.lines,
+        }
     }
 }
 

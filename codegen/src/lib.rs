@@ -7,6 +7,7 @@ mod emit;
 pub mod insn;
 pub mod ir;
 mod islands;
+mod link;
 pub mod lower;
 mod machine;
 pub mod object;

@@ -7,7 +7,7 @@ use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use rtscript_lang::syntax::source::Span;
 
 use crate::insn::{AluOp, Imm64, Insn, Operand as Source, Reg, Size, Swap, Width};
-use crate::ir::{self, Function, Op, Operand, Shift, Terminator};
+use crate::ir::{self, Callee, Function, Op, Operand, Shift, Terminator};
 use crate::machine::{self, BlockData, Code, Edge, End, Inst, Repeat};
 use crate::object::{Access, AccessId, FieldInfo, Kfunc, RelocationKind};
 use crate::passes::dominance::Flow;
@@ -345,7 +345,7 @@ impl Select<'_> {
                 let insn = Insn::Atomic { width, op: *op, fetch, base, offset, src: Reg::R0 };
                 self.push(insn, def, uses, tag);
             }
-            Op::Call(helper, args) => {
+            Op::Call(callee, args) => {
                 let uses = args
                     .iter()
                     .map(|arg| match arg {
@@ -353,7 +353,14 @@ impl Select<'_> {
                         Operand::Imm(imm) => self.constant(i64::from(*imm), tag),
                     })
                     .collect();
-                self.push(Insn::CallHelper { number: helper.number() }, def, uses, tag);
+                let insn = match callee {
+                    Callee::Helper(helper) => Insn::CallHelper { number: helper.number() },
+                    Callee::Foreign(index) => {
+                        tag.relocation = Some(RelocationKind::Call(*index));
+                        Insn::CallLocal { offset: 0 }
+                    }
+                };
+                self.push(insn, def, uses, tag);
             }
             // Made into branches before, or repeated where they are used.
             Op::Compare(..)

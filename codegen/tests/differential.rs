@@ -333,7 +333,15 @@ fn module(function: Function) -> Module {
         sleepable: false,
         report_failures: false,
     };
-    Module { functions: vec![function], maps, globals, accesses: PrimaryMap::new(), manifest, target }
+    Module {
+        functions: vec![function],
+        maps,
+        globals,
+        accesses: PrimaryMap::new(),
+        manifest,
+        target,
+        foreign: Vec::new(),
+    }
 }
 
 /// What a compiled program returns; `None` where the interpreter would be wrong.

@@ -12,6 +12,7 @@ pub mod config;
 mod constants;
 pub mod defines;
 pub mod expand;
+pub mod foreign;
 pub mod from_btf;
 pub mod kernel;
 pub mod layout;

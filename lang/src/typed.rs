@@ -19,6 +19,7 @@ use rtscript_syntax::source::Span;
 use crate::action::{Action, ActionId};
 use crate::aggregate::Aggregate;
 use crate::config::Config;
+use crate::foreign::ForeignFunction;
 use crate::provider::{Context, Place, Target};
 use crate::types::{Clock, StructId, Structs, Type};
 
@@ -35,6 +36,8 @@ pub struct Program {
     /// Full names of all attach points; a target's cookie is its index here.
     pub probe_names: Vec<String>,
     pub config: Config,
+    /// What [`Intrinsic::Foreign`] counts.
+    pub foreign: Vec<ForeignFunction>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -421,6 +424,8 @@ pub enum Intrinsic {
     /// `(format, args…)`: prints into the file that an iterator is read by. The format is a literal of the kernel's own
     /// `printf`; there are up to twelve arguments, numbers of 64 bits and at most one string.
     SeqPrint,
+    /// `(args…) -> number`: calls a function of [`Program::foreign`]. Each argument has the type of its parameter.
+    Foreign(u32),
 }
 
 impl Intrinsic {
@@ -434,6 +439,7 @@ impl Intrinsic {
                 | Intrinsic::SeqPrint
                 | Intrinsic::WriteUser
                 | Intrinsic::Override
+                | Intrinsic::Foreign(_)
         )
     }
 }

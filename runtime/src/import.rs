@@ -1,7 +1,7 @@
 //! `import`: reads the scripts and headers that a script imports, and puts them together.
 //!
-//! A path is looked for beside the file that names it. It is a script (`.bt`), a header with C definitions (`.h`), or a
-//! directory of those, in the order of their names. Each file counts once, however often and in whatever circle it is imported.
+//! A path is looked for beside the file that names it. It is a script (`.bt`), a header with C definitions (`.h`), a program in
+//! C (`.bpf.c`), or a directory of those, in the order of their names. Each file counts once, however often and in whatever circle it is imported.
 //! What is imported comes in front of what imports it. An imported script has no settings of its own. Nothing is read from a
 //! directory that everybody can write to, since tracing runs with all rights.
 
@@ -11,11 +11,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rtscript_lang::foreign::ForeignFunction;
 use rtscript_lang::syntax::ast::{self, CDef, CDefKind, Import, Item};
 use rtscript_lang::syntax::parse;
 use rtscript_lang::syntax::source::Sources;
 
 use crate::cli::Script;
+use crate::foreign::{self, ForeignError};
 use crate::report::{Failure, ImportRefused};
 
 /// Imports within imports.
@@ -23,13 +25,26 @@ const MAX_DEPTH: usize = 64;
 /// The bit of a file's mode that lets everybody write.
 const OTHERS_WRITE: u32 = 0o002;
 
-/// Puts what a script imports in front of what it says itself.
-pub fn import(tree: &mut ast::Script, script: &Script, sources: &mut Sources) -> Result<(), Failure> {
+/// Puts what a script imports in front of what it says itself. Returns the functions in C. `include_dirs` are where those look for
+/// headers.
+pub fn import(
+    tree: &mut ast::Script,
+    script: &Script,
+    include_dirs: &[PathBuf],
+    sources: &mut Sources,
+) -> Result<Vec<ForeignFunction>, Failure> {
     if tree.imports.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let mut importer =
-        Importer { seen: HashSet::new(), definitions: Vec::new(), items: Vec::new(), depth: 0, sources };
+    let mut importer = Importer {
+        seen: HashSet::new(),
+        definitions: Vec::new(),
+        items: Vec::new(),
+        foreign: Vec::new(),
+        depth: 0,
+        include_dirs,
+        sources,
+    };
     let beside = match script {
         Script::File(path) => {
             importer.seen.extend(fs::canonicalize(path));
@@ -42,7 +57,7 @@ pub fn import(tree: &mut ast::Script, script: &Script, sources: &mut Sources) ->
     importer.items.append(&mut tree.items);
     tree.definitions = importer.definitions;
     tree.items = importer.items;
-    Ok(())
+    Ok(importer.foreign)
 }
 
 struct Importer<'s> {
@@ -50,7 +65,9 @@ struct Importer<'s> {
     seen: HashSet<PathBuf>,
     definitions: Vec<CDef>,
     items: Vec<Item>,
+    foreign: Vec<ForeignFunction>,
     depth: usize,
+    include_dirs: &'s [PathBuf],
     sources: &'s mut Sources,
 }
 
@@ -73,7 +90,7 @@ impl Importer<'_> {
         for entry in entries {
             files.push(entry.map_err(|error| self.unreadable(import, path, &error))?.path());
         }
-        files.retain(|file| matches!(extension(file), "bt" | "h"));
+        files.retain(|file| matches!(extension(file), "bt" | "h") || is_c(file));
         files.sort();
         files.iter().try_for_each(|file| self.file(import, file))
     }
@@ -92,13 +109,27 @@ impl Importer<'_> {
                 self.definitions.push(CDef { kind, span: import.span, lenient: false });
                 Ok(())
             }
-            "c" => {
-                let help =
-                    "it needs a C compiler and is not linked; write it as `fn` or `macro` in a `.bt` file";
-                Err(self.refused(import, format!("{} is a program in C", path.display()), Some(help)))
+            "c" if is_c(path) => {
+                let compiled = foreign::compile(path, self.include_dirs, import.span).map_err(|error| {
+                    let help = match error {
+                        ForeignError::NoCompiler => {
+                            Some("install it, or write this as `fn` or `macro` in a `.bt` file")
+                        }
+                        _ => None,
+                    };
+                    self.refused(import, format!("{} cannot be linked: {error}", path.display()), help)
+                })?;
+                // Each file counts its own functions.
+                let before = self.foreign.len() as u32;
+                self.foreign.extend(compiled.into_iter().map(|mut function| {
+                    function.calls.iter_mut().for_each(|(_, callee)| *callee += before);
+                    function
+                }));
+                Ok(())
             }
             _ => {
-                let help = "scripts end in `.bt`, headers with C definitions in `.h`";
+                let help =
+                    "scripts end in `.bt`, headers with C definitions in `.h`, programs in C in `.bpf.c`";
                 Err(self.refused(import, format!("{} cannot be imported", path.display()), Some(help)))
             }
         }
@@ -155,6 +186,10 @@ impl Importer<'_> {
         let refused = ImportRefused { message, span: import.span, help: help.map(str::to_owned) };
         Failure::wrong(vec![refused], self.sources)
     }
+}
+
+fn is_c(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.ends_with(".bpf.c"))
 }
 
 fn extension(path: &Path) -> &str {

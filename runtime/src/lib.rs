@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod cli;
 pub mod dwarf;
 pub mod elf;
+mod foreign;
 mod import;
 mod include;
 pub mod info;

@@ -235,6 +235,11 @@ fn encode_function(
                     let start = starts.get(callback as usize).copied().unwrap_or(0);
                     *imm = Imm64::Func(start as i32 - (here + 1));
                 }
+                (RelocationKind::Call(function), Insn::CallLocal { offset }) => {
+                    let here = bytes.len() as i32 / 8;
+                    let start = starts.get(function as usize).copied().unwrap_or(0);
+                    *offset = start as i32 - (here + 1);
+                }
                 (RelocationKind::Kfunc(kfunc), Insn::CallKfunc { btf_id, .. }) => {
                     if ids[kfunc as usize].is_none() {
                         ids[kfunc as usize] = Some(kfunc_id(kfunc, kernel)?);
@@ -247,6 +252,7 @@ fn encode_function(
                     | RelocationKind::Map(_)
                     | RelocationKind::Global(_)
                     | RelocationKind::Callback(_)
+                    | RelocationKind::Call(_)
                     | RelocationKind::Kfunc(_),
                     _,
                 ) => {}
@@ -444,7 +450,7 @@ mod tests {
                 Line { insn: 2, span: Span::new(9, 10) },
             ],
             callbacks: vec![object::Callback {
-                role: rtscript_codegen::ir::Role::EachElement,
+                role: Some(rtscript_codegen::ir::Role::EachElement),
                 name: "c".to_owned(),
                 insns: vec![Insn::Exit],
                 relocations: Vec::new(),

@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use rtscript_codegen::lower::lower;
-use rtscript_lang::expand::expand;
 
 use crate::cli::{CommandLine, Format, Script};
 use crate::kernel::RunningKernel;
@@ -54,15 +53,15 @@ fn round(
 ) -> Result<[Duration; STAGES.len()], Failure> {
     let mut ends = [Instant::now(); STAGES.len()];
     let begin = ends[0];
-    let (tree, mut sources) = parsed(script, kernel, line)?;
+    let parsed = parsed(script, kernel, line)?;
     ends[0] = Instant::now();
-    let tree = expand(tree, &mut sources).map_err(|errors| Failure::wrong(errors, &sources))?;
+    let parsed = parsed.expand()?;
     ends[1] = Instant::now();
-    let checked = check_script(&tree, kernel, line, None, &sources)?;
+    let checked = check_script(&parsed, kernel, line, None)?;
     ends[2] = Instant::now();
     let module = lower(&checked.program, running_target(kernel, line));
     ends[3] = Instant::now();
-    compiled(module, sources)?;
+    compiled(module, parsed.sources)?;
     ends[4] = Instant::now();
     let mut before = begin;
     Ok(ends.map(|end| end - std::mem::replace(&mut before, end)))

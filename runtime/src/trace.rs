@@ -13,6 +13,7 @@ use rtscript_codegen::object::{Manifest, Object};
 use rtscript_codegen::target::Target;
 use rtscript_lang::check::{self, Checked, Parameter, check};
 use rtscript_lang::expand::expand;
+use rtscript_lang::foreign::ForeignFunction;
 use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::{Phase, Provider};
 use rtscript_lang::syntax;
@@ -41,26 +42,26 @@ pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Res
         check_privileges().map_err(|missing| Failure::line(missing.to_string()))?;
     }
     let show = Show(&line.shown);
-    let (script, mut sources) = parsed(script, kernel, line)?;
-    show.stage(Shown::Parse, &script)?;
-    let script = expand(script, &mut sources).map_err(|errors| Failure::wrong(errors, &sources))?;
-    show.stage(Shown::Ast, &script)?;
+    let parsed = parsed(script, kernel, line)?;
+    show.stage(Shown::Parse, &parsed.script)?;
+    let parsed = parsed.expand()?;
+    show.stage(Shown::Ast, &parsed.script)?;
     let child = line.command.as_deref().filter(|_| is_run).map(start).transpose()?;
     line.pid.filter(|_| is_run).map_or(Ok(()), exists)?;
-    let checked = checked(&script, kernel, line, child.as_ref().map(Child::pid), &sources)?;
+    let checked = checked(&parsed, kernel, line, child.as_ref().map(Child::pid))?;
     if line.named().iter().any(|(name, _)| name == "help") {
         return parameters(&checked.parameters);
     }
     show.stage(Shown::Types, &checked.program)?;
     if let Some(path) = &line.emit_elf {
-        write_file(path, &elf(&checked, &sources)?)?;
+        write_file(path, &elf(&checked, &parsed.sources)?)?;
     }
     let module = lower(&checked.program, running_target(kernel, line));
     show.stage(Shown::Codegen, &module)?;
     if show.has(Shown::CodegenOpt) {
         show.stage(Shown::CodegenOpt, &optimized(&module))?;
     }
-    let mut object = compiled(module, sources)?;
+    let mut object = compiled(module, parsed.sources)?;
     show.stage(Shown::Dis, &object)?;
     if !is_run {
         return Ok(0);
@@ -92,19 +93,19 @@ pub fn emit(
     line: &CommandLine,
 ) -> Result<u8, Failure> {
     if stage == Stage::Ast {
-        return save(parsed(script, kernel, line)?.0.to_string().as_bytes(), line);
+        return save(parsed(script, kernel, line)?.script.to_string().as_bytes(), line);
     }
-    let (script, sources) = expanded(script, kernel, line)?;
-    let checked = checked(&script, kernel, line, None, &sources)?;
+    let parsed = parsed(script, kernel, line)?.expand()?;
+    let checked = checked(&parsed, kernel, line, None)?;
     let text = match stage {
-        Stage::Ast => script.to_string(),
+        Stage::Ast => parsed.script.to_string(),
         Stage::Types => checked.program.to_string(),
         Stage::Ir => optimized(&lower(&checked.program, running_target(kernel, line))).to_string(),
         Stage::Asm => {
             let module = lower(&checked.program, running_target(kernel, line));
-            compiled(module, sources)?.to_string()
+            compiled(module, parsed.sources)?.to_string()
         }
-        Stage::Object => return save(&elf(&checked, &sources)?, line),
+        Stage::Object => return save(&elf(&checked, &parsed.sources)?, line),
     };
     save(text.as_bytes(), line)
 }
@@ -189,64 +190,62 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Lists what a script attaches to.
 pub fn list(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Result<u8, Failure> {
-    let (script, sources) = expanded(script, kernel, line)?;
-    let checked = checked(&script, kernel, line, None, &sources)?;
+    let parsed = parsed(script, kernel, line)?.expand()?;
+    let checked = checked(&parsed, kernel, line, None)?;
     let targets = checked.program.probes.iter().flat_map(|probe| &probe.targets);
     crate::to_stdout(|out| list_targets(targets, kernel, line.verbose, out)).map(|()| 0)
 }
 
+/// A script with what it imports and includes.
+pub(crate) struct Parsed {
+    pub script: ast::Script,
+    pub sources: Sources,
+    pub foreign: Vec<ForeignFunction>,
+}
+
+impl Parsed {
+    /// Replaces all calls of macros.
+    pub fn expand(mut self) -> Result<Parsed, Failure> {
+        match expand(self.script, &mut self.sources) {
+            Ok(script) => Ok(Parsed { script, ..self }),
+            Err(errors) => Err(Failure::wrong(errors, &self.sources)),
+        }
+    }
+}
+
 /// Reads and parses.
-pub(crate) fn parsed(
-    script: &Script,
-    kernel: &RunningKernel,
-    line: &CommandLine,
-) -> Result<(ast::Script, Sources), Failure> {
+pub(crate) fn parsed(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Result<Parsed, Failure> {
     let mut sources = Sources::new();
     let (name, text) = read(script)?;
     let source = sources.add(name, text);
     let mut includer = Includer::new(script, kernel, line, sources);
     let mut tree = includer.parse(&source)?;
-    import(&mut tree, script, &mut includer.sources)?;
+    let foreign = import(&mut tree, script, &line.include_dirs, &mut includer.sources)?;
     let sources = includer.include(&mut tree)?;
-    Ok((tree, sources))
-}
-
-/// Reads, parses, and replaces all calls of macros.
-fn expanded(
-    script: &Script,
-    kernel: &RunningKernel,
-    line: &CommandLine,
-) -> Result<(ast::Script, Sources), Failure> {
-    let (script, mut sources) = parsed(script, kernel, line)?;
-    match expand(script, &mut sources) {
-        Ok(script) => Ok((script, sources)),
-        Err(errors) => Err(Failure::wrong(errors, &sources)),
-    }
+    Ok(Parsed { script: tree, sources, foreign })
 }
 
 /// Checks, and shows the warnings unless they are not wanted.
 fn checked(
-    script: &ast::Script,
+    parsed: &Parsed,
     kernel: &RunningKernel,
     line: &CommandLine,
     child_pid: Option<u32>,
-    sources: &Sources,
 ) -> Result<Checked, Failure> {
-    let checked = check_script(script, kernel, line, child_pid, sources)?;
+    let checked = check_script(parsed, kernel, line, child_pid)?;
     if !line.no_warnings {
         for warning in &checked.warnings {
-            warn(warning.clone(), sources);
+            warn(warning.clone(), &parsed.sources);
         }
     }
     Ok(checked)
 }
 
 pub(crate) fn check_script(
-    script: &ast::Script,
+    parsed: &Parsed,
     kernel: &RunningKernel,
     line: &CommandLine,
     child_pid: Option<u32>,
-    sources: &Sources,
 ) -> Result<Checked, Failure> {
     let options = check::Options {
         positional: line.positional(),
@@ -258,9 +257,11 @@ pub(crate) fn check_script(
         child_pid,
         filter_pid: line.pid,
         allow_unsafe: line.allow_unsafe,
+        foreign: parsed.foreign.clone(),
     };
     let providers: Vec<&dyn Provider> = PROVIDERS.iter().map(|&provider| provider as _).collect();
-    check(script, kernel, &providers, &options).map_err(|errors| Failure::wrong(errors, sources))
+    check(&parsed.script, kernel, &providers, &options)
+        .map_err(|errors| Failure::wrong(errors, &parsed.sources))
 }
 
 /// Shows what a script can be told by name.

@@ -8,7 +8,7 @@
 //! | `env` | `NAME=VALUE`, any number of times |
 //! | `exit` | the exit code, 0 unless given |
 //! | `user` | the number of a user to run as, instead of root |
-//! | `needs` | `nothing` where tracing need not be possible; `kprobes`, `no kprobes`, `fentry`, `no fentry`, `sleepable uprobes`, `python probes`: what the kernel must have, or not have |
+//! | `needs` | `nothing` where tracing need not be possible; `kprobes`, `no kprobes`, `fentry`, `no fentry`, `sleepable uprobes`, `python probes`: what the kernel must have, or not have; `clang` |
 //!
 //! | section | |
 //! |---|---|
@@ -120,6 +120,10 @@ fn missing(need: Option<&str>, cannot_trace: Option<String>) -> Option<String> {
         Some("no fentry") => cannot_trace.or_else(|| lacks(!fentry(), "this kernel allows fentry programs")),
         Some("sleepable uprobes") => {
             cannot_trace.or_else(|| lacks(release() >= (6, 1), "its programs of uprobes do not sleep"))
+        }
+        Some("clang") => {
+            let clang = || Command::new("clang").arg("--version").output().is_ok();
+            cannot_trace.or_else(|| lacks(clang(), "there is no clang"))
         }
         Some("override") => {
             cannot_trace.or_else(|| lacks(overrides(), "this kernel lets nothing be overridden"))

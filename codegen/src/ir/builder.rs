@@ -28,7 +28,7 @@ use rtscript_lang::syntax::source::Span;
 use rustc_hash::FxHashMap;
 
 use super::{
-    Block, BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Role, Slot, SlotData,
+    Block, BlockData, Callee, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Role, Slot, SlotData,
     Terminator, Value,
 };
 use crate::insn::{AluOp, Cond, Helper, Narrow, Size};
@@ -535,7 +535,7 @@ impl Builder {
 
     pub fn call(&mut self, helper: Helper, args: &[Operand]) -> Value {
         let args = args.iter().map(|arg| self.operand(*arg)).collect();
-        self.value(Op::Call(helper, args))
+        self.value(Op::Call(Callee::Helper(helper), args))
     }
 
     pub fn field_offset(&mut self, access: AccessId) -> Value {

@@ -33,6 +33,7 @@
 //! their order. Spans survive every pass.
 
 use cranelift_entity::{PrimaryMap, entity_impl};
+use rtscript_lang::foreign::ForeignFunction;
 use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::registers;
 use rtscript_lang::syntax::source::Span;
@@ -55,6 +56,8 @@ pub struct Module {
     pub accesses: PrimaryMap<AccessId, Access>,
     pub manifest: Manifest,
     pub target: Target,
+    /// What [`Callee::Foreign`] counts.
+    pub foreign: Vec<ForeignFunction>,
 }
 
 /// One program, or one of its callbacks.
@@ -254,7 +257,7 @@ pub enum Op {
         value: Value,
     },
     /// A helper of the kernel. It always has a result, which may be left unused.
-    Call(Helper, Vec<Operand>),
+    Call(Callee, Vec<Operand>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -286,6 +289,14 @@ pub enum Terminator {
         exit: Jump,
     },
     Return(Operand),
+}
+
+/// What a program calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Callee {
+    Helper(Helper),
+    /// A function in C, by its place in [`Module::foreign`].
+    Foreign(u32),
 }
 
 impl Op {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Function, Jump, Module, Op, Operand, Place, Role, Shift, Terminator};
+use super::{Callee, Function, Jump, Module, Op, Operand, Place, Role, Shift, Terminator};
 use crate::insn::{AluOp, AtomicOp, Cond, Narrow, Size, SwapBits};
 use crate::passes::dominance::Flow;
 
@@ -118,9 +118,12 @@ impl Display for Op {
                 let at = displaced(*displacement);
                 write!(f, "fetch.{}.{} [{base}{at}], {value}", atomic(*op), letter(*size))
             }
-            Op::Call(helper, args) => {
-                let args: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
-                write!(f, "{}({})", helper.name(), args.join(", "))
+            Op::Call(callee, args) => {
+                let args = args.iter().map(|arg| arg.to_string()).collect::<Vec<_>>().join(", ");
+                match callee {
+                    Callee::Helper(helper) => write!(f, "{}({args})", helper.name()),
+                    Callee::Foreign(index) => write!(f, "foreign{index}({args})"),
+                }
             }
         }
     }

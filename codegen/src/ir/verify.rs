@@ -6,7 +6,7 @@
 
 use cranelift_entity::SecondaryMap;
 
-use super::{Block, Def, Function, Inst, Op, Operand, Terminator, Value};
+use super::{Block, Callee, Def, Function, Inst, Op, Operand, Terminator, Value};
 use crate::insn::{AluOp, Cond, Helper, Size};
 use crate::passes::combine::inverse;
 use crate::passes::dominance::Flow;
@@ -154,7 +154,9 @@ impl Verify<'_> {
         while let Some(Op::Binary(AluOp::Add, left, _)) = self.op_of(base) {
             base = *left;
         }
-        let Some(Op::Call(Helper::MapLookupElem | Helper::RingbufReserve, _)) = self.op_of(base) else {
+        let Some(Op::Call(Callee::Helper(Helper::MapLookupElem | Helper::RingbufReserve), _)) =
+            self.op_of(base)
+        else {
             return Ok(());
         };
         let mut here = block;

@@ -26,6 +26,17 @@ impl Lowering<'_, '_> {
         }
     }
 
+    /// An argument of a function in C. The address of something of ours is what the verifier knows it to be.
+    pub(super) fn argument(&mut self, arg: &Expr) -> Value {
+        match &arg.kind {
+            ExprKind::AddressOf(place) if !matches!(place.kind, ExprKind::Map(_)) => {
+                let address = self.place(place);
+                self.pointer(&address)
+            }
+            _ => self.scalar(arg),
+        }
+    }
+
     /// A pointer that the verifier follows, as a number that it knows nothing of.
     pub(super) fn as_number(&mut self, pointer: Value) -> Value {
         let (from, to) = (self.b.slot(8), self.b.slot(8));

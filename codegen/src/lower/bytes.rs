@@ -301,7 +301,8 @@ impl Lowering<'_, '_> {
             | Intrinsic::Signal
             | Intrinsic::SignalThread
             | Intrinsic::TracePrint
-            | Intrinsic::SeqPrint => {}
+            | Intrinsic::SeqPrint
+            | Intrinsic::Foreign(_) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use rtscript_lang::types::{Clock, Type};
 use super::Lowering;
 use super::memory::{Address, Memory};
 use crate::insn::{AluOp, Helper, Size, SwapBits};
-use crate::ir::{Op, Operand, Value};
+use crate::ir::{Callee, Op, Operand, Value};
 use crate::target::ReadForm;
 
 impl Lowering<'_, '_> {
@@ -106,6 +106,11 @@ impl Lowering<'_, '_> {
             Intrinsic::SignalThread => self.signal(Helper::SendSignalThread, &args[0], span),
             Intrinsic::TracePrint => self.trace_print(args),
             Intrinsic::SeqPrint => self.seq_print(args),
+            Intrinsic::Foreign(index) => {
+                let args: Vec<Operand> = args.iter().map(|arg| Operand::Value(self.argument(arg))).collect();
+                let result = self.b.value(Op::Call(Callee::Foreign(index), args));
+                self.cut(result, ty)
+            }
             // No scalars.
             Intrinsic::Comm
             | Intrinsic::Str

@@ -215,6 +215,7 @@ impl<'p> Shared<'p> {
             accesses: self.accesses,
             manifest,
             target: self.target,
+            foreign: program.foreign.clone(),
         }
     }
 

@@ -156,16 +156,17 @@ impl Writer {
     }
 
     /// A callback, as a static function: `(map, key, value, data) -> long` for the elements of a map, `(round, data) -> long`
-    /// for the rounds of a loop.
-    pub fn callback(&mut self, name: &str, role: Role) -> u32 {
+    /// for the rounds of a loop. Of functions that the program calls itself the kernel asks for no parameters.
+    pub fn callback(&mut self, name: &str, role: Option<Role>) -> u32 {
         let long = self.int("long", 8, SIGNED);
         let pointer = self.void_pointer();
         let params = match role {
-            Role::EachElement => {
+            Some(Role::EachElement) => {
                 vec![("map", pointer), ("key", pointer), ("value", pointer), ("data", pointer)]
             }
-            Role::Round => vec![("round", self.int("unsigned int", 4, 0)), ("data", pointer)],
-            Role::Program => vec![("ctx", pointer)],
+            Some(Role::Round) => vec![("round", self.int("unsigned int", 4, 0)), ("data", pointer)],
+            Some(Role::Program) => vec![("ctx", pointer)],
+            None => Vec::new(),
         };
         let words: Vec<u32> = params.iter().flat_map(|(name, ty)| [self.strings.add(name), *ty]).collect();
         let prototype = self.push("", FUNC_PROTO << 24 | params.len() as u32, long, &words);

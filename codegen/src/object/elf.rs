@@ -25,6 +25,8 @@ use crate::insn::{Imm64, Insn};
 
 /// `R_BPF_64_64`: the 64-bit immediate of a `ld_imm64`.
 const R_BPF_64_64: u32 = 1;
+/// `R_BPF_64_32`: the offset of a call.
+const R_BPF_64_32: u32 = 10;
 /// Bytes of a map's variable in `.maps`: five pointers.
 const MAP_VARIABLE: u64 = 40;
 
@@ -78,15 +80,20 @@ impl<'a> Elf<'a> {
     }
 
     fn program(&mut self, index: usize, program: &Program) -> Result<(), object::write::Error> {
-        // A callback calls only those before it. Loaders find it by its place in the section.
+        // Loaders find a callback by its place in the section.
         let mut callbacks = Vec::with_capacity(program.callbacks.len());
+        if !program.callbacks.is_empty() {
+            let text = self.section(".text");
+            let used = self.file.section(self.sections[text].1).data().len() as u32;
+            let starts = program.callback_starts();
+            callbacks.extend(starts.iter().map(|start| (used + (start - starts[0]) * 8) as i32));
+        }
         for callback in &program.callbacks {
             let at = self.section(".text");
             let function = self.btf.callback(&callback.name, callback.role);
             let code = (&callback.insns[..], &callback.relocations[..], &callback.lines[..]);
             let base = self.code(at, function, code, &callbacks)?;
             self.symbol(at, &callback.name, (base, &callback.insns), SymbolScope::Compilation);
-            callbacks.push(base as i32);
         }
         let at = self.section(&self.section_name(index, program));
         let function = self.btf.function(&program.name);
@@ -137,7 +144,7 @@ impl<'a> Elf<'a> {
         let mut code = Vec::new();
         let mut starts = Vec::with_capacity(insns.len());
         let mut calls = relocations.iter().filter_map(|relocation| match relocation.kind {
-            RelocationKind::Callback(index) => Some((relocation.insn, index)),
+            RelocationKind::Callback(index) | RelocationKind::Call(index) => Some((relocation.insn, index)),
             RelocationKind::Map(_)
             | RelocationKind::Global(_)
             | RelocationKind::Kfunc(_)
@@ -147,10 +154,14 @@ impl<'a> Elf<'a> {
         for (index, insn) in (0..).zip(insns) {
             starts.push(code.len() as u64);
             let mut insn = *insn;
-            if let (Some((at, callback)), Insn::LdImm64 { imm, .. }) = (call, &mut insn)
-                && at == index
-            {
-                *imm = Imm64::Func(callbacks.get(callback as usize).copied().unwrap_or(0));
+            if let Some((_, callback)) = call.filter(|(at, _)| *at == index) {
+                let start = callbacks.get(callback as usize).copied().unwrap_or(0);
+                match &mut insn {
+                    Insn::LdImm64 { imm, .. } => *imm = Imm64::Func(start),
+                    // In slots, from the section's first one on.
+                    Insn::CallLocal { offset } => *offset = start / 8 - 1,
+                    _ => {}
+                }
                 call = calls.next();
             }
             insn.encode(&mut code);
@@ -162,12 +173,16 @@ impl<'a> Elf<'a> {
             let Some(offset) = starts.get(relocation.insn as usize).map(|start| base + start) else {
                 continue;
             };
+            let r_type = match relocation.kind {
+                RelocationKind::Call(_) => R_BPF_64_32,
+                _ => R_BPF_64_64,
+            };
             let symbol = match relocation.kind {
                 RelocationKind::Map(map) => {
                     self.map_symbols.iter().find(|(known, _)| *known == map).map(|(_, symbol)| *symbol)
                 }
                 RelocationKind::Global(_) => Some(self.globals),
-                RelocationKind::Callback(_) => {
+                RelocationKind::Callback(_) | RelocationKind::Call(_) => {
                     let text = self.section(".text");
                     Some(self.file.section_symbol(self.sections[text].1))
                 }
@@ -183,7 +198,7 @@ impl<'a> Elf<'a> {
                 RelocationKind::Kfunc(_) => None,
             };
             if let Some(symbol) = symbol {
-                let flags = RelocationFlags::Elf { r_type: R_BPF_64_64 };
+                let flags = RelocationFlags::Elf { r_type };
                 self.file.add_relocation(id, Relocation { offset, symbol, addend: 0, flags })?;
             }
         }

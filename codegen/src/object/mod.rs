@@ -47,17 +47,17 @@ pub struct Program {
     pub relocations: Vec<Relocation>,
     /// From which instruction on which span holds; the first begins at 0.
     pub lines: Vec<Line>,
-    /// What the kernel calls for it. Their code stands behind the program's, in this order.
+    /// What the kernel calls for it, and what it calls itself. Their code stands behind the program's, in this order.
     pub callbacks: Vec<Callback>,
 }
 
-/// Code of a program that the kernel calls while the program waits for it.
+/// A function behind a program: code that the kernel calls while the program waits for it, or that the program calls itself.
 #[derive(Debug)]
 pub struct Callback {
     /// At most 15 bytes of letters, digits and `_`.
     pub name: String,
-    /// Which helper calls it.
-    pub role: Role,
+    /// Which helper calls it; `None` where the program itself does.
+    pub role: Option<Role>,
     pub insns: Vec<Insn>,
     /// As the program's.
     pub relocations: Vec<Relocation>,
@@ -80,6 +80,8 @@ pub enum RelocationKind {
     Global(u32),
     /// `ld_imm64` of one of the program's callbacks, by its place in `Program::callbacks`.
     Callback(u32),
+    /// The call of a function that stands behind the program, by its place in `Program::callbacks`.
+    Call(u32),
     /// The BTF id of a function of the kernel.
     Kfunc(Kfunc),
     /// An immediate or an offset that depends on where a member lies. The instruction already has the value that is

@@ -60,7 +60,7 @@ impl Object {
                 match relocation.kind {
                     RelocationKind::Map(map) => write!(f, "  ; map {}", self.maps[map].name)?,
                     RelocationKind::Kfunc(kfunc) => write!(f, "  ; {}", kfunc.name())?,
-                    RelocationKind::Callback(callback) => {
+                    RelocationKind::Callback(callback) | RelocationKind::Call(callback) => {
                         let name = program.callbacks.get(callback as usize).map_or("?", |to| &to.name);
                         write!(f, "  ; {name}")?;
                     }

@@ -27,8 +27,8 @@ use super::clean::map_terminator;
 use super::dominance::Flow;
 use crate::insn::{AluOp, Cond, Helper, Size};
 use crate::ir::{
-    Block, BlockData, Def, Function, InstData, Jump, Op, Operand, Place, Role, Slot, SlotData, Terminator,
-    Value,
+    Block, BlockData, Callee, Def, Function, InstData, Jump, Op, Operand, Place, Role, Slot, SlotData,
+    Terminator, Value,
 };
 
 mod crossing;
@@ -472,7 +472,7 @@ fn call(
     let callback = end.value(Op::CallbackRef(number));
     let most = end.load(budget, 0);
     let args = [Operand::Value(most), Operand::Value(callback), Operand::Value(given), Operand::Imm(0)];
-    let rounds = end.value(Op::Call(Helper::Loop, args.to_vec()));
+    let rounds = end.value(Op::Call(Callee::Helper(Helper::Loop), args.to_vec()));
     let left = end.load(budget, 0);
     let left = end.value(Op::Binary(AluOp::Sub, left, Operand::Value(rounds)));
     end.store(budget, 0, Operand::Value(left));

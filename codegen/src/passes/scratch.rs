@@ -20,8 +20,8 @@ use rtscript_lang::syntax::source::Span;
 use super::dominance::Flow;
 use crate::insn::{AluOp, AtomicOp, Cond, Helper, Size};
 use crate::ir::{
-    Block, BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Slot, SlotData, Terminator,
-    Value,
+    Block, BlockData, Callee, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Slot, SlotData,
+    Terminator, Value,
 };
 use crate::object::{MapDef, MapKind, MapRef};
 
@@ -94,7 +94,7 @@ fn look_up(
     push(function, block, Op::Store { size: Size::D, base: at, displacement: 0, value: number }, span);
     let map = push(function, block, Op::MapRef(map), span);
     let args = vec![Operand::Value(map), Operand::Value(at)];
-    let address = push(function, block, Op::Call(Helper::MapLookupElem, args), span);
+    let address = push(function, block, Op::Call(Callee::Helper(Helper::MapLookupElem), args), span);
     let args = if function.blocks[found].params.is_empty() { Vec::new() } else { vec![address] };
     function.blocks[block].terminator = Terminator::Branch {
         cond: Cond::Ne,
@@ -248,7 +248,7 @@ fn records_held(function: &Function, flow: &Flow) -> SecondaryMap<Block, bool> {
 
 /// Whether a record is held after an instruction.
 fn after(function: &Function, inst: Inst, held: bool) -> bool {
-    if let Op::Call(helper, _) = function.insts[inst].op {
+    if let Op::Call(Callee::Helper(helper), _) = function.insts[inst].op {
         let ends = matches!(helper, Helper::RingbufSubmit | Helper::RingbufDiscard);
         helper == Helper::RingbufReserve || held && !ends
     } else {

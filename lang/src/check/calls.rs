@@ -22,6 +22,9 @@ impl Checker<'_> {
             if self.unreplaced(&name.name, Some(args.len()), span) {
                 return None;
             }
+            if let Some(index) = self.options.foreign.iter().position(|known| known.name == name.name) {
+                return self.foreign(index, args, span);
+            }
             let functions = BUILTINS.iter().filter(|row| row.arity.1 > 0).map(|row| row.name);
             let help = builtins::ours(&name.name).map(|ours| DidYouMean(vec![ours.to_string()]));
             let help = help.or_else(|| nearest(&name.name, functions));

@@ -27,6 +27,7 @@ mod each;
 mod error;
 mod expressions;
 mod fields;
+mod foreign;
 mod format;
 mod formatted;
 mod maps;
@@ -53,6 +54,7 @@ use rtscript_syntax::source::Span;
 
 use crate::action::{Action, ActionId};
 use crate::config::Config;
+use crate::foreign::ForeignFunction;
 use crate::kernel::{Kernel, KernelError};
 use crate::provider::Provider;
 use crate::typed::{self, Program};
@@ -80,6 +82,8 @@ pub struct Options {
     pub filter_pid: Option<u32>,
     /// Functions that change the system are allowed.
     pub allow_unsafe: bool,
+    /// The functions in C that the script imports.
+    pub foreign: Vec<ForeignFunction>,
 }
 
 /// A correct script.
@@ -203,6 +207,7 @@ impl Checker<'_> {
             probes,
             probe_names,
             config: self.config,
+            foreign: self.options.foreign.clone(),
         };
         Ok(Checked { program, parameters: self.parameters, warnings: self.warnings })
     }

@@ -4,7 +4,7 @@ use cranelift_entity::{EntitySet, SecondaryMap};
 
 use super::Loop;
 use crate::insn::{AluOp, Helper};
-use crate::ir::{Block, Def, Function, Inst, Op, Operand, Role, Slot, Value};
+use crate::ir::{Block, Callee, Def, Function, Inst, Op, Operand, Role, Slot, Value};
 use crate::passes::dominance::Flow;
 
 /// What a loop and the rest of the function use of each other.
@@ -48,7 +48,7 @@ impl Crossing {
                 let op = &function.insts[*inst].op;
                 op.each_use(|value| used.push((value, inside)));
                 mention(&mut mentioned, op, inside);
-                crossing.nests |= inside && matches!(op, Op::Call(Helper::Loop, _));
+                crossing.nests |= inside && matches!(op, Op::Call(Callee::Helper(Helper::Loop), _));
             }
             data.terminator.each_operand(|value| used.push((value, inside)));
             for jump in data.terminator.jumps() {
@@ -152,7 +152,7 @@ pub fn pointers(function: &Function) -> EntitySet<Value> {
                         pointers.contains(*left) != right
                     }
                     Op::Load { base, .. } => Some(base) == given,
-                    Op::Call(helper, _) => matches!(
+                    Op::Call(Callee::Helper(helper), _) => matches!(
                         helper,
                         Helper::MapLookupElem
                             | Helper::MapLookupPercpuElem
@@ -163,7 +163,9 @@ pub fn pointers(function: &Function) -> EntitySet<Value> {
                             | Helper::ThisCpuPtr
                             | Helper::TaskStorageGet
                     ),
-                    Op::Const(_)
+                    // It returns a number, or a pointer that the verifier does not follow.
+                    Op::Call(Callee::Foreign(_), _)
+                    | Op::Const(_)
                     | Op::Binary(..)
                     | Op::Neg(_)
                     | Op::ZeroExtend(..)

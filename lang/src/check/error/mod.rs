@@ -268,6 +268,18 @@ pub enum Fact {
         #[label("{found} given")]
         at: Span,
     },
+    /// Another number of arguments than a function in C has parameters.
+    #[error("`{name}` takes {expected} arguments, and got {found}")]
+    #[diagnostic(code("rt::argument-count"))]
+    ForeignArity {
+        name: String,
+        expected: usize,
+        found: usize,
+        #[label("{found} given")]
+        at: Span,
+        #[label("the function is in here")]
+        imported: Span,
+    },
     #[error("a format prints {limit} arguments at most, and here are {found}")]
     #[diagnostic(code("rt::format-arguments"), help("print them in several parts"))]
     TooManyArguments {
