@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use miette::{Diagnostic, Report, Severity};
+use rtscript_codegen::insn::DecodeError;
 use rtscript_codegen::object::SiteKind;
 use rtscript_lang::expand::Called;
 use rtscript_lang::kernel::KernelError;
@@ -106,6 +107,16 @@ pub struct MissingInclude {
 #[error("this probe is too large for a program of the kernel")]
 #[diagnostic(code("rt::too-large"), help("long strings, large values and unrolled loops make it so"))]
 pub struct TooLarge {
+    #[label("this probe")]
+    pub span: Span,
+}
+
+/// What clang made of a function is more than a program can be made of.
+#[derive(Debug, Error, Diagnostic)]
+#[error("a function in C that this probe calls cannot be linked: {error}")]
+#[diagnostic(code("rt::import"))]
+pub struct NotLinked {
+    pub error: DecodeError,
     #[label("this probe")]
     pub span: Span,
 }

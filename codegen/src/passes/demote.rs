@@ -23,8 +23,8 @@ use rtscript_lang::syntax::source::Span;
 use super::dominance::Flow;
 use crate::insn::{Helper, Size};
 use crate::ir::{
-    Block, BlockData, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Slot, SlotData, Terminator,
-    Value,
+    Block, BlockData, Callee, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Slot, SlotData,
+    Terminator, Value,
 };
 
 /// Of more parameters of one block all are kept in slots.
@@ -142,7 +142,8 @@ fn addresses(function: &Function, flow: &Flow) -> SecondaryMap<Value, bool> {
                     | Op::GlobalAddr(_)
                     | Op::CallbackRef(_)
                     | Op::ReadonlyCast(_) => true,
-                    Op::Call(helper, _) => !returns_number(*helper),
+                    Op::Call(Callee::Helper(helper), _) => !returns_number(*helper),
+                    Op::Call(Callee::Foreign(_), _) => true,
                     Op::Binary(_, left, right) => {
                         addresses[*left] || value_of(right).is_some_and(|right| addresses[right])
                     }
