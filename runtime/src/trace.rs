@@ -48,10 +48,11 @@ pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Res
     show.stage(Shown::Ast, &parsed.script)?;
     let child = line.command.as_deref().filter(|_| is_run).map(start).transpose()?;
     line.pid.filter(|_| is_run).map_or(Ok(()), exists)?;
-    let checked = checked(&parsed, kernel, line, child.as_ref().map(Child::pid))?;
+    let checked = check_script(&parsed, kernel, line, child.as_ref().map(Child::pid))?;
     if line.named().iter().any(|(name, _)| name == "help") {
         return parameters(&checked.parameters);
     }
+    show_warnings(&checked, &parsed, line);
     show.stage(Shown::Types, &checked.program)?;
     if let Some(path) = &line.emit_elf {
         write_file(path, &elf(&checked, &parsed.sources)?)?;
@@ -225,7 +226,7 @@ pub(crate) fn parsed(script: &Script, kernel: &RunningKernel, line: &CommandLine
     Ok(Parsed { script: tree, sources, foreign })
 }
 
-/// Checks, and shows the warnings unless they are not wanted.
+/// Checks, and shows the warnings.
 fn checked(
     parsed: &Parsed,
     kernel: &RunningKernel,
@@ -233,12 +234,17 @@ fn checked(
     child_pid: Option<u32>,
 ) -> Result<Checked, Failure> {
     let checked = check_script(parsed, kernel, line, child_pid)?;
+    show_warnings(&checked, parsed, line);
+    Ok(checked)
+}
+
+/// Shows the warnings unless they are not wanted.
+fn show_warnings(checked: &Checked, parsed: &Parsed, line: &CommandLine) {
     if !line.no_warnings {
         for warning in &checked.warnings {
             warn(warning.clone(), &parsed.sources);
         }
     }
-    Ok(checked)
 }
 
 pub(crate) fn check_script(
@@ -387,7 +393,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     fs::write(path, bytes).map_err(|error| Failure::line(format!("cannot write {}: {error}", path.display())))
 }
 
-/// The script's text, and what it is called.
+/// The script's text without the byte order mark that some editors put in front of it, and what it is called.
 fn read(script: &Script) -> Result<(String, String), Failure> {
     let unreadable = |name: &str, error: &io::Error| Failure::line(format!("cannot read {name}: {error}"));
     let (name, bytes) = match script {
@@ -404,7 +410,7 @@ fn read(script: &Script) -> Result<(String, String), Failure> {
         }
     };
     match String::from_utf8(bytes) {
-        Ok(text) => Ok((name, text)),
+        Ok(text) => Ok((name, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))),
         Err(error) => {
             let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|&b| b == b'\n').count();
             Err(Failure::line(format!("{name} is no text: line {line} is not UTF-8")))

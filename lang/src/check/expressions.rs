@@ -202,6 +202,10 @@ impl Checker<'_> {
 
     fn variable(&mut self, name: &str, span: Span) -> Option<Expr> {
         let Some(local) = self.local(name) else {
+            // Its other uses in this body would only say the same.
+            if !self.walk.unknown.insert(name.to_string()) {
+                return None;
+            }
             let instance = &self.instances[self.walk.instance?];
             let elsewhere = instance.locals.iter().find(|local| local.name == name).map(|local| local.span);
             let visible = self.walk.scopes.iter().flatten().map(|(name, _)| name.as_str());

@@ -106,6 +106,8 @@ pub(super) struct Walk {
     pub each: Vec<LocalId>,
     /// Expressions and statements around the place.
     pub depth: u32,
+    /// The variables that were reported as unknown.
+    pub unknown: BTreeSet<String>,
     contributions: BTreeMap<EntityId, Part>,
     /// What was known of those before the walk.
     before: BTreeMap<EntityId, Option<Shape>>,

@@ -293,20 +293,7 @@ impl Output for Printer<'_> {
 
     fn lost(&mut self, loss: Loss, count: u64) {
         match (self.format, loss) {
-            (Format::Text, Loss::RingFull) => {
-                say(format_args!(
-                    "Lost {count} events: the ring buffer was full (its size is perf_rb_pages)"
-                ));
-            }
-            (Format::Text, Loss::Nested) => say(format_args!(
-                "Skipped {count} events: they came while their program was running on the same CPU"
-            )),
-            (Format::Text, Loss::MapFull) => say(format_args!(
-                "Dropped {count} new map elements: their map was full (its size is max_map_keys)"
-            )),
-            (Format::Text, Loss::MapMemory) => say(format_args!(
-                "Dropped {count} new map elements: the kernel had no memory at hand for them"
-            )),
+            (Format::Text, loss) => say(format_args!("{}", lost_text(loss, count))),
             (Format::Json, loss) => {
                 let cause: &[u8] = match loss {
                     Loss::RingFull => b"ring full",
@@ -393,6 +380,34 @@ fn join(values: &Values<'_>, separator: &str, args: &Record, event: Event<'_>, o
 }
 
 /// A warning as a line of JSON: a helper of the kernel that failed, or something else.
+/// What is said about what was lost.
+fn lost_text(loss: Loss, count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    match loss {
+        Loss::RingFull => {
+            format!("Lost {count} event{plural}: the ring buffer was full (its size is perf_rb_pages)")
+        }
+        Loss::Nested if count == 1 => {
+            "Skipped 1 event: it came while its program was running on the same CPU".to_owned()
+        }
+        Loss::Nested => {
+            format!("Skipped {count} events: they came while their program was running on the same CPU")
+        }
+        Loss::MapFull if count == 1 => {
+            "Dropped 1 new map element: its map was full (its size is max_map_keys)".to_owned()
+        }
+        Loss::MapFull => {
+            format!("Dropped {count} new map elements: their map was full (its size is max_map_keys)")
+        }
+        Loss::MapMemory if count == 1 => {
+            "Dropped 1 new map element: the kernel had no memory at hand for it".to_owned()
+        }
+        Loss::MapMemory => {
+            format!("Dropped {count} new map elements: the kernel had no memory at hand for them")
+        }
+    }
+}
+
 fn warning_json(warning: &SiteWarning, sources: &Sources, out: &mut Vec<u8>) {
     let helper = warning.helper();
     let kind: &[u8] = if helper.is_some() { b"helper_error" } else { b"runtime_error" };
