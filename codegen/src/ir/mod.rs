@@ -114,6 +114,18 @@ pub enum Role {
     Round,
 }
 
+impl Function {
+    /// Of a callback: the value that its caller gave along, which points at what they share.
+    pub fn given(&self) -> Option<Value> {
+        let params = &self.blocks[self.entry].params;
+        match self.role {
+            Role::Program => None,
+            Role::EachElement => params.get(3).copied(),
+            Role::Round => params.get(1).copied(),
+        }
+    }
+}
+
 impl Role {
     /// How many parameters the entry block has.
     pub fn params(self) -> usize {

@@ -147,8 +147,10 @@ fn addresses(function: &Function, flow: &Flow) -> SecondaryMap<Value, bool> {
                     Op::Binary(_, left, right) => {
                         addresses[*left] || value_of(right).is_some_and(|right| addresses[right])
                     }
-                    // Pointers that are kept in the stack.
-                    Op::Load { base, .. } => addresses_of_stack(function, *base),
+                    // Pointers that are kept in the stack, in that of the caller as well.
+                    Op::Load { base, .. } => {
+                        addresses_of_stack(function, *base) || Some(*base) == function.given()
+                    }
                     Op::Const(_)
                     | Op::Neg(_)
                     | Op::ZeroExtend(..)

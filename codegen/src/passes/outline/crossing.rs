@@ -4,7 +4,7 @@ use cranelift_entity::{EntitySet, SecondaryMap};
 
 use super::Loop;
 use crate::insn::{AluOp, Helper};
-use crate::ir::{Block, Callee, Def, Function, Inst, Op, Operand, Role, Slot, Value};
+use crate::ir::{Block, Callee, Def, Function, Inst, Op, Operand, Slot, Value};
 use crate::passes::dominance::Flow;
 
 /// What a loop and the rest of the function use of each other.
@@ -128,14 +128,9 @@ fn mention(mentioned: &mut SecondaryMap<Slot, (bool, bool)>, op: &Op, inside: bo
 /// The values that are pointers to the verifier.
 pub fn pointers(function: &Function) -> EntitySet<Value> {
     let mut pointers: EntitySet<Value> = EntitySet::new();
-    let entry = &function.blocks[function.entry].params;
     // What a callback is given along holds pointers, too.
-    let given = match function.role {
-        Role::Program => None,
-        Role::EachElement => entry.get(3),
-        Role::Round => entry.get(1),
-    };
-    pointers.extend(entry.iter().copied());
+    let given = function.given();
+    pointers.extend(function.blocks[function.entry].params.iter().copied());
     let flow = Flow::of(function);
     let mut found = 0;
     while found < pointers.keys().count() {
@@ -151,7 +146,7 @@ pub fn pointers(function: &Function) -> EntitySet<Value> {
                         let right = matches!(right, Operand::Value(right) if pointers.contains(*right));
                         pointers.contains(*left) != right
                     }
-                    Op::Load { base, .. } => Some(base) == given,
+                    Op::Load { base, .. } => Some(*base) == given,
                     Op::Call(Callee::Helper(helper), _) => matches!(
                         helper,
                         Helper::MapLookupElem
