@@ -78,6 +78,10 @@ pub enum Action {
         separator: String,
         args: Record,
     },
+    /// `unwatch(address)`: detaches the watchpoints of this address. One field.
+    Unwatch {
+        address: Record,
+    },
 }
 
 impl Action {
@@ -93,6 +97,7 @@ impl Action {
             Action::Print { value } => Some(value),
             Action::PrintElement { element, .. } => Some(element),
             Action::PrintKey { key, .. } => Some(key),
+            Action::Unwatch { address } => Some(address),
             Action::PrintMap { .. }
             | Action::Clear { .. }
             | Action::Zero { .. }
@@ -115,6 +120,7 @@ impl Action {
             | Action::Cat { .. }
             | Action::Packet { .. }
             | Action::System { .. }
+            | Action::Unwatch { .. }
             | Action::Time { .. } => false,
         }
     }

@@ -158,6 +158,7 @@ pub enum Act {
     SignalThread,
     WriteUser,
     Override,
+    Unwatch,
 }
 
 impl Act {
@@ -177,6 +178,7 @@ impl Act {
             | Act::Assert
             | Act::Debugf
             | Act::Fail
+            | Act::Unwatch
             | Act::Cat => false,
         }
     }
@@ -452,9 +454,10 @@ pub static BUILTINS: &[Builtin] = &[
 
     function("write_user", "to, from, length", (3, 3), "", Means::Action(Act::WriteUser), "Writes memory of the process."),
 
+    function("unwatch", "address", (1, 1), "", Means::Action(Act::Unwatch), "Removes the watchpoints of an address."),
+
     // Planned.
     later("dw_ustack", "The user stack, unwound by DWARF."),
-    later("unwatch", "Removes a watchpoint."),
 ];
 
 #[cfg(test)]

@@ -30,6 +30,11 @@ pub trait Attach: Provider {
         None
     }
 
+    /// The address that a target watches: `unwatch` detaches it by this.
+    fn watched(&self, _: &Target) -> Option<u64> {
+        None
+    }
+
     /// Attaches a program that was loaded as [`Loading::Together`] to many targets in one call; the numbers are their
     /// cookies.
     fn attach_together(

@@ -4,7 +4,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::{Fact, MapFact};
+use super::error::{self, Fact, MapFact};
 use super::numbers::cast;
 use crate::action::{Action, Level};
 use crate::builtins::{Act, Builtin};
@@ -56,6 +56,12 @@ impl Checker<'_> {
             Act::Zero => {
                 let map = self.whole_map(&args[0], row)?;
                 StmtKind::Emit(self.action(Action::Zero { map }), Vec::new())
+            }
+            Act::Unwatch => {
+                let address = self.expr(&args[0])?;
+                let address = self.address(address, &error::argument_of(row.name))?;
+                let record = Record::event(std::slice::from_ref(&address.ty), &self.structs);
+                StmtKind::Emit(self.action(Action::Unwatch { address: record }), vec![address])
             }
             Act::Exit => {
                 let code = match args.first() {

@@ -44,6 +44,7 @@ impl Checker<'_> {
             | Act::Zero
             | Act::Exit
             | Act::Time
+            | Act::Unwatch
             | Act::Join => {
                 let reason =
                     "a pinned iterator runs when its file is read, and rtscript is not there any more";

@@ -14,7 +14,7 @@ use super::event::Event;
 use super::maps::{Limits, Listing};
 use super::packets::Packets;
 use super::printf::printf;
-use super::value::Values;
+use super::value::{Values, word};
 use super::writer::Writer;
 use super::{json, number, time, trials};
 use crate::report::{SiteWarning, say};
@@ -145,6 +145,7 @@ impl<'a> Printer<'a> {
             Action::Clear { map } => self.done(*map, "cleared", store.clear(*map)),
             Action::Zero { map } => self.done(*map, "set to zero", store.zero(*map)),
             Action::Exit => return Done::Exit,
+            Action::Unwatch { address } => return Done::Unwatch(word(event.field(address, 0))),
             Action::Time { format } => self.text_line("time", |_, out| {
                 let (seconds, _) = time::now();
                 time::strftime(format, seconds, None, out);

@@ -54,6 +54,10 @@ impl Provider for Watchpoint {
 }
 
 impl Attach for Watchpoint {
+    fn watched(&self, target: &Target) -> Option<u64> {
+        parse(target.point()).map(|watched| watched.address)
+    }
+
     fn attach(
         &self,
         target: &Target,

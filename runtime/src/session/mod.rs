@@ -63,6 +63,8 @@ pub enum Done {
     Nothing,
     /// The script ends here.
     Exit,
+    /// The watchpoints of this address are to be detached.
+    Unwatch(u64),
 }
 
 /// What a session prints to. Events are untrusted bytes.
@@ -390,7 +392,7 @@ impl<'a> Session<'a> {
     fn look(&mut self) -> Look {
         let Some(events) = &mut self.events else { return Look::Nothing };
         let (out, maps, printed) = (&mut *self.out, &self.maps, &mut self.printed);
-        let exited = &mut self.exited;
+        let (exited, probes) = (&mut self.exited, &mut self.probes);
         let most = self.settings.max_events.unwrap_or(u64::MAX);
         events.look(|event| {
             if *printed < most && !*exited {
@@ -398,6 +400,7 @@ impl<'a> Session<'a> {
                     Done::Printed => *printed += 1,
                     Done::Nothing => {}
                     Done::Exit => *exited = true,
+                    Done::Unwatch(address) => probes.unwatch(address),
                 }
             }
             true

@@ -26,6 +26,8 @@ pub struct Probes<'a> {
     /// In the order of the object's.
     programs: &'a [LoadedProgram],
     links: Vec<OwnedFd>,
+    /// Those of watchpoints, by their addresses.
+    watches: Vec<(u64, Vec<OwnedFd>)>,
     /// Those that take the kernel long to close.
     slow_links: Vec<OwnedFd>,
     /// Links of iterators, by the positions of their program and their target.
@@ -39,6 +41,7 @@ impl<'a> Probes<'a> {
             object,
             programs,
             links: Vec::new(),
+            watches: Vec::new(),
             slow_links: Vec::new(),
             iterator_links: Vec::new(),
             iterators: Iterators::default(),
@@ -96,7 +99,12 @@ impl<'a> Probes<'a> {
                         Ok(links) if kind == ProgramKind::Iter => {
                             self.iterator_links.extend(links.into_iter().map(|link| (info, target, link)));
                         }
-                        Ok(links) => made.extend(links),
+                        Ok(links) => {
+                            match provider_of(target).and_then(|provider| provider.watched(target)) {
+                                Some(address) => self.watches.push((address, links)),
+                                None => made.extend(links),
+                            }
+                        }
                         Err(error) => refused.push((target, error)),
                     }
                 }
@@ -151,12 +159,18 @@ impl<'a> Probes<'a> {
 
     /// Whether anything is attached that the kernel may run.
     pub fn are_attached(&self) -> bool {
-        !self.links.is_empty() || !self.slow_links.is_empty()
+        !self.links.is_empty() || !self.watches.is_empty() || !self.slow_links.is_empty()
+    }
+
+    /// Detaches the watchpoints of an address, if there are any.
+    pub fn unwatch(&mut self, address: u64) {
+        self.watches.retain(|(watched, _)| *watched != address);
     }
 
     /// Detaches everything, and returns when no program runs any more.
     pub fn detach(&mut self) {
         self.links.clear();
+        self.watches.clear();
         self.iterator_links.clear();
         drop_together(std::mem::take(&mut self.slow_links));
     }
