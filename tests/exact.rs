@@ -45,6 +45,7 @@ const PROGRAMS: &[Named] = &[
     ("tracers_do_not_disturb_each_other", tracers_do_not_disturb_each_other),
     ("tracers_come_and_go", tracers_come_and_go),
     ("every_signal_is_seen", every_signal_is_seen),
+    ("probes_of_all_that_a_process_has_mapped", probes_of_all_that_a_process_has_mapped),
 ];
 
 /// What eight threads print at full speed comes once, and in the order of each thread, where the ring has room for all.
@@ -212,6 +213,18 @@ fn every_signal_is_seen() -> Verdict {
     lines.read_to_string(&mut rest).map_err(|error| error.to_string())?;
     expect(&format!("\n\n@seen: {SIGNALS}\n"), &rest)?;
     expect("exit 0", &end(tracer, String::new())?.status)
+}
+
+/// With `-p`, `usdt:*` is every file that the process runs, and its child processes are others.
+fn probes_of_all_that_a_process_has_mapped() -> Verdict {
+    let rounds = 50;
+    let mut crowd = Crowd::start(rounds, 4)?;
+    let script = "usdt:*:crowd:round { @rounds = count(); @by[pid == PID] = count(); }";
+    let tracer = attached(&["-p", &crowd.pid().to_string()], crowd.pid(), script)?;
+    crowd.work()?;
+    let ended = interrupted(tracer)?;
+    let count = THREADS * rounds;
+    expect(&format!("\n\n@by[true]: {count}\n@rounds: {count}\n"), &ended.stdout)
 }
 
 fn expect(expected: &str, found: &str) -> Verdict {
