@@ -41,6 +41,9 @@ pub(crate) struct Lexer<'s> {
     depth: u32,
     /// The depth in front of the last block, for its `else`.
     last_block: u32,
+    /// The last `if` whose block has not begun: how many brackets are open around it, and the depth there. Its condition does not
+    /// make the block deeper.
+    branch: Option<(usize, u32)>,
     suspect: Option<Span>,
     pub(crate) definitions: Vec<CDef>,
     pub(crate) errors: Vec<SyntaxError>,
@@ -102,6 +105,7 @@ impl<'s> Lexer<'s> {
             open: Vec::new(),
             depth: 0,
             last_block: 0,
+            branch: None,
             suspect: None,
             definitions: Vec::new(),
             errors: Vec::new(),
@@ -373,12 +377,24 @@ impl<'s> Lexer<'s> {
             | Token::PositionalCount
             | Token::Int(_)
             | Token::String(_) => return true,
+            Token::If => {
+                self.branch = Some((self.open.len(), self.depth));
+                self.depth += 1;
+                return self.depth < MAX_DEPTH;
+            }
             // Everything else may be an operator.
             _ => {
                 self.depth += 1;
                 return self.depth < MAX_DEPTH;
             }
         };
+        if let Some((open, depth)) = self.branch
+            && bracket == '{'
+            && open == self.open.len()
+        {
+            self.depth = depth;
+            self.branch = None;
+        }
         self.open.push(Open { bracket, at, depth: self.depth });
         self.depth += 1;
         self.depth < MAX_DEPTH
