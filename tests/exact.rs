@@ -7,9 +7,11 @@ mod workloads;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
-use strata::command::{Ended, end, rtscript, start};
+use strata::command::{Ended, HUNG, end, rtscript, start};
 use strata::crowd::{Crowd, THREADS, attached, interrupted, signal};
 use strata::{Outcome, Test};
 use workloads::workload;
@@ -46,6 +48,7 @@ const PROGRAMS: &[Named] = &[
     ("tracers_come_and_go", tracers_come_and_go),
     ("every_signal_is_seen", every_signal_is_seen),
     ("probes_of_all_that_a_process_has_mapped", probes_of_all_that_a_process_has_mapped),
+    ("a_process_with_a_root_of_its_own", a_process_with_a_root_of_its_own),
 ];
 
 /// What eight threads print at full speed comes once, and in the order of each thread, where the ring has room for all.
@@ -219,12 +222,65 @@ fn every_signal_is_seen() -> Verdict {
 fn probes_of_all_that_a_process_has_mapped() -> Verdict {
     let rounds = 50;
     let mut crowd = Crowd::start(rounds, 4)?;
+    runs(&crowd, "crowd")?;
     let script = "usdt:*:crowd:round { @rounds = count(); @by[pid == PID] = count(); }";
     let tracer = attached(&["-p", &crowd.pid().to_string()], crowd.pid(), script)?;
     crowd.work()?;
     let ended = interrupted(tracer)?;
     let count = THREADS * rounds;
     expect(&format!("\n\n@by[true]: {count}\n@rounds: {count}\n"), &ended.stdout)
+}
+
+/// Waits until the kernel has mapped the code of a program whose path ends so: a process is there before that.
+fn runs(crowd: &Crowd, program: &str) -> Verdict {
+    let begun = Instant::now();
+    let maps = format!("/proc/{}/maps", crowd.pid());
+    let is_code = |line: &str| line.contains(" r-xp ") && line.ends_with(program);
+    while !std::fs::read_to_string(&maps).map_err(|error| error.to_string())?.lines().any(is_code) {
+        if begun.elapsed() > HUNG {
+            return Err(format!("{program} does not run"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// With `-p`, files are those that the process sees: here it has nothing but its program.
+fn a_process_with_a_root_of_its_own() -> Verdict {
+    let root = std::env::temp_dir().join(format!("rtscript-root-{}", std::process::id()));
+    std::fs::create_dir_all(&root).map_err(|error| error.to_string())?;
+    let verdict = trace_below(&root);
+    std::fs::remove_dir_all(&root).map_err(|error| error.to_string())?;
+    verdict
+}
+
+fn trace_below(root: &Path) -> Verdict {
+    const NAME: &str = "/rtscript-test-crowd";
+    let program = root.join(&NAME[1..]);
+    std::fs::copy(workload("crowd")?, &program).map_err(|error| error.to_string())?;
+    let below = || {
+        let mut command = Command::new("chroot");
+        command.arg(root).arg(NAME);
+        command
+    };
+    // Without arguments it says how to use it. It cannot be executed there where it was not to be linked statically.
+    let tried = below().output().map_err(|error| format!("chroot: {error}"))?;
+    if matches!(tried.status.code(), Some(125..=127)) {
+        println!("not tried: {}", String::from_utf8_lossy(&tried.stderr).trim());
+        return Ok(());
+    }
+    let rounds = 50;
+    let mut crowd = Crowd::by(below(), NAME.to_owned(), rounds, 0)?;
+    runs(&crowd, NAME)?;
+    let script = format!(
+        "uprobe:{NAME}:passed {{ @function = count(); }} usdt:{NAME}:crowd:round {{ @named = count(); }}
+        usdt:*:crowd:round {{ @mapped = count(); }}"
+    );
+    let tracer = attached(&["-p", &crowd.pid().to_string()], crowd.pid(), &script)?;
+    crowd.work()?;
+    let ended = interrupted(tracer)?;
+    let count = THREADS * rounds;
+    expect(&format!("\n\n@function: {count}\n@mapped: {count}\n@named: {count}\n"), &ended.stdout)
 }
 
 fn expect(expected: &str, found: &str) -> Verdict {

@@ -18,13 +18,17 @@ pub struct Crowd {
 
 impl Crowd {
     pub fn start(rounds: usize, processes: usize) -> Result<Crowd, String> {
-        let path = workload("crowd")?;
-        let mut command = Command::new(&path);
+        let path = workload("crowd")?.display().to_string();
+        Crowd::by(Command::new(&path), path, rounds, processes)
+    }
+
+    /// One that a command executes, which takes what the workload takes.
+    pub fn by(mut command: Command, path: String, rounds: usize, processes: usize) -> Result<Crowd, String> {
         command.args([THREADS, rounds, processes].map(|number| number.to_string())).arg("-w");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut running = start(command);
         let stdout = BufReader::new(running.stdout.take().ok_or("no standard output")?);
-        Ok(Crowd { path: path.display().to_string(), running, stdout })
+        Ok(Crowd { path, running, stdout })
     }
 
     pub fn pid(&self) -> u32 {
