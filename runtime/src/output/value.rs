@@ -117,7 +117,7 @@ impl<'a> Values<'a> {
             }
             Type::Tuple(types) => {
                 out.push(b'(');
-                self.items(types, bytes, b", ", out);
+                self.items(types, bytes, b", ", Self::text, out);
                 out.push(b')');
             }
             Type::Record(fields) => {
@@ -251,19 +251,29 @@ impl<'a> Values<'a> {
     /// Appends the key of a map: several keys stand behind one another, without the tuple's parentheses.
     pub fn key_text(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
         match ty {
-            Type::Tuple(types) => self.items(types, bytes, b", ", out),
+            Type::Tuple(types) => self.items(types, bytes, b", ", Self::text, out),
             _ => self.text(ty, bytes, out),
         }
     }
 
-    /// Appends the key of a map as one JSON string; between several keys there are commas alone.
+    /// Appends the key of a map as one JSON string; between several keys there are commas alone. Enumerations and pointers
+    /// are numbers, as they are in values.
     pub fn key_json(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         match ty {
-            Type::Tuple(types) => self.items(types, bytes, b",", out),
-            _ => self.text(ty, bytes, out),
+            Type::Tuple(types) => self.items(types, bytes, b",", Self::part_of_key, out),
+            _ => self.part_of_key(ty, bytes, out),
         }
         json::quote_from(out, start);
+    }
+
+    fn part_of_key(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
+        match self.number(ty, bytes) {
+            Some(number) if matches!(ty, Type::Enum(_) | Type::Pointer(..)) => {
+                out.extend_from_slice(number.value().to_string().as_bytes());
+            }
+            _ => self.text(ty, bytes, out),
+        }
     }
 
     /// Appends bytes whose order, byte by byte, is that of the values: numbers by their size, text by its bytes,
@@ -422,7 +432,15 @@ impl<'a> Values<'a> {
         self.probe_names.get(index).map(String::as_str)
     }
 
-    fn items(&self, types: &[Type], bytes: &[u8], separator: &[u8], out: &mut Vec<u8>) {
+    /// Appends the parts of a tuple, each as `text` writes it.
+    fn items(
+        &self,
+        types: &[Type],
+        bytes: &[u8],
+        separator: &[u8],
+        text: fn(&Self, &Type, &[u8], &mut Vec<u8>),
+        out: &mut Vec<u8>,
+    ) {
         for (index, field) in Record::of(types, self.structs).fields.iter().enumerate() {
             if index > 0 {
                 out.extend_from_slice(separator);
@@ -431,10 +449,10 @@ impl<'a> Values<'a> {
             match &field.ty {
                 Type::Tuple(types) => {
                     out.push(b'(');
-                    self.items(types, bytes, separator, out);
+                    self.items(types, bytes, separator, text, out);
                     out.push(b')');
                 }
-                ty => self.text(ty, bytes, out),
+                ty => text(self, ty, bytes, out),
             }
         }
     }

@@ -321,6 +321,17 @@ fn keys_stand_without_the_parentheses_of_their_tuple() {
 }
 
 #[test]
+fn enumerations_and_pointers_are_numbers_in_keys_of_json() {
+    let (fixture, mut json) = (Fixture::new(), vec![]);
+    let ty = Type::Tuple(vec![Type::I64, Type::Enum(enum_id(0))]);
+    fixture.values().key_json(&ty, &words(&[1, 5]), &mut json);
+    json.push(b' ');
+    let pointer = Type::Pointer(Box::new(Type::Void), Space::Kernel);
+    fixture.values().key_json(&pointer, &words(&[16]), &mut json);
+    assert_eq!(String::from_utf8(json).unwrap(), r#""1,5" "16""#);
+}
+
+#[test]
 fn sort_keys_have_the_order_of_the_values() {
     let fixture = Fixture::new();
     let values = fixture.values();
