@@ -263,6 +263,12 @@ impl Checker<'_> {
         };
         self.entities.get_mut(entity).assigned.get_or_insert(span);
         let (Type::Int(from), Type::Int(to)) = (&value.ty, &ty) else {
+            // The NUL behind a literal has its place in the type, and needs none in the variable.
+            if let (Type::String(from), Type::String(to)) = (&value.ty, &ty)
+                && from.saturating_sub(1) > *to
+            {
+                self.warn_of_narrowing(&value, &ty);
+            }
             return self.store(entity, Some(value), "a variable", span);
         };
         if let Some(number) = value_of(&value) {
@@ -272,10 +278,14 @@ impl Checker<'_> {
                 return None;
             }
         } else if from.size > to.size {
-            let (from, to) = (self.type_name(&value.ty), self.type_name(&ty));
-            self.warn(Warning::Narrowing { from, to, at: value.span });
+            self.warn_of_narrowing(&value, &ty);
         }
         Some(cast(value, &ty))
+    }
+
+    fn warn_of_narrowing(&mut self, value: &Expr, ty: &Type) {
+        let (from, to) = (self.type_name(&value.ty), self.type_name(ty));
+        self.warn(Warning::Narrowing { from, to, at: value.span });
     }
 
     fn map_assignment(
