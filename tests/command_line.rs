@@ -112,12 +112,16 @@ fn the_end_of_the_process_ends_the_tracing() -> Verdict {
 }
 
 fn what_is_too_large_is_pointed_at() -> Verdict {
-    let script = format!("begin {{\n    print(\"{}\"); exit() }}", "x".repeat(40_000));
-    let ended = end(start(command(&["--mode", "codegen", "-e", &script])), String::new())?;
-    expect("exit 1", &ended.status)?;
-    for part in ["rt::too-large", "1 │ begin {", "this probe"] {
-        if !ended.stderr.contains(part) {
-            return Err(format!("it does not say {part}"));
+    let long = format!("print(\"{}\");", "x".repeat(40_000));
+    let maps: String = (0..70).map(|map| format!("@m{map} = 1; ")).collect();
+    for (body, code) in [(long, "rt::too-large"), (maps, "rt::too-many-maps")] {
+        let script = format!("begin {{\n    {body} exit() }}");
+        let ended = end(start(command(&["--mode", "codegen", "-e", &script])), String::new())?;
+        expect("exit 1", &ended.status)?;
+        for part in [code, "1 │ begin {", "this probe"] {
+            if !ended.stderr.contains(part) {
+                return Err(format!("it does not say {part}"));
+            }
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! From IR to an object: one list of passes.
 
+use std::collections::BTreeSet;
+
 use rtscript_lang::syntax::source::{Sources, Span};
 
 use crate::emit::{Emitted, emit, frame_size};
@@ -7,7 +9,7 @@ use crate::insn::DecodeError;
 use crate::ir::verify::verify;
 use crate::ir::{BlockData, Callee, Function, Module, Op, Role, Terminator};
 use crate::link::{link, stack_of};
-use crate::object::{Object, Program};
+use crate::object::{MapRef, Object, Program, RelocationKind};
 use crate::passes::slots::Placed;
 use crate::passes::{clean, combine, compares, dead, demote, number, outline, slots};
 use crate::regalloc::allocate;
@@ -18,6 +20,8 @@ use crate::target::Loops;
 const STACK: u32 = 512;
 const LOOP_COUNTER: u32 = 16;
 const STACK_STEP: u32 = 32;
+/// The most maps of a program (`MAX_USED_MAPS`).
+const MOST_MAPS: usize = 64;
 
 /// Why a program cannot be compiled.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,6 +29,9 @@ pub enum CompileError {
     /// It has more instructions than jumps can span, or needs more memory than a program can have.
     #[error("this probe is too large for a program of the kernel")]
     TooLarge { span: Span },
+    /// It uses more maps than a program can: those of the script, and up to five of its own.
+    #[error("this probe uses {found} maps, and a program of the kernel can use {MOST_MAPS}")]
+    TooManyMaps { found: usize, span: Span },
     /// What the C compiler made of a function that it calls.
     #[error("a function in C cannot be linked: {error}")]
     Foreign { error: DecodeError, span: Span },
@@ -102,6 +109,10 @@ fn program(mut function: Function, module: &mut Module) -> Result<Program, Compi
     program.callbacks = made;
     link(&mut program, &module.foreign)
         .map_err(|error| CompileError::Foreign { error, span: function.span })?;
+    let found = maps_of(&program, module.globals);
+    if found > MOST_MAPS {
+        return Err(CompileError::TooManyMaps { found, span: function.span });
+    }
     Ok(program)
 }
 
@@ -113,6 +124,20 @@ fn called(function: &Function) -> Vec<usize> {
         _ => None,
     });
     calls.collect()
+}
+
+/// How many maps a program and its callbacks use.
+fn maps_of(program: &Program, globals: MapRef) -> usize {
+    let callbacks = program.callbacks.iter().flat_map(|callback| &callback.relocations);
+    let maps = program.relocations.iter().chain(callbacks).filter_map(|relocation| match relocation.kind {
+        RelocationKind::Map(map) => Some(map),
+        RelocationKind::Global(_) => Some(globals),
+        RelocationKind::Callback(_)
+        | RelocationKind::Call(_)
+        | RelocationKind::Kfunc(_)
+        | RelocationKind::Field(..) => None,
+    });
+    maps.collect::<BTreeSet<_>>().len()
 }
 
 /// The functions in C that a function calls.

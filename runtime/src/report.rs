@@ -111,6 +111,16 @@ pub struct TooLarge {
     pub span: Span,
 }
 
+/// A probe that uses more maps than a program can.
+#[derive(Debug, Error, Diagnostic)]
+#[error("this probe uses {found} maps, with rtscript's own, and a program of the kernel can use 64")]
+#[diagnostic(code("rt::too-many-maps"), help("one map whose key says what is meant can stand for many"))]
+pub struct TooManyMaps {
+    pub found: usize,
+    #[label("this probe")]
+    pub span: Span,
+}
+
 /// What clang made of a function is more than a program can be made of.
 #[derive(Debug, Error, Diagnostic)]
 #[error("a function in C that this probe calls cannot be linked: {error}")]

@@ -28,7 +28,7 @@ use crate::list::{list_targets, provider_of};
 use crate::load::{LoadError, LoadOptions, load};
 use crate::output::{Buffering, Format, Printer, Writer};
 use crate::providers::PROVIDERS;
-use crate::report::{Failure, NotLinked, Problem, TooLarge, warn};
+use crate::report::{Failure, NotLinked, Problem, TooLarge, TooManyMaps, warn};
 use crate::session::child::{Child, split_words, watch};
 use crate::session::{Mode, Session, Settings};
 use crate::show::{InKernel, Logs, Show};
@@ -306,6 +306,9 @@ fn exists(pid: u32) -> Result<(), Failure> {
 pub(crate) fn compiled(module: Module, sources: Sources) -> Result<Object, Failure> {
     compile(module, sources.clone()).map_err(|error| match error {
         CompileError::TooLarge { span } => Failure::wrong(vec![TooLarge { span }], &sources),
+        CompileError::TooManyMaps { found, span } => {
+            Failure::wrong(vec![TooManyMaps { found, span }], &sources)
+        }
         CompileError::Foreign { error, span } => Failure::wrong(vec![NotLinked { error, span }], &sources),
     })
 }
