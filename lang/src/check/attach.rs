@@ -79,7 +79,7 @@ impl<'a> Checker<'a> {
         let expansion = match provider.expand(rest, self.kernel) {
             Ok(expansion) => expansion,
             Err(error) => {
-                self.attach_error(error, &text, name, point, None);
+                self.attach_error(error, &text, (name, provider.names()), point, None);
                 return 0;
             }
         };
@@ -97,7 +97,7 @@ impl<'a> Checker<'a> {
                 Ok(context) if provider.context_struct(&target).is_some() => context,
                 Ok(context) => uses.trim(context),
                 Err(error) => {
-                    self.attach_error(error, &target.name, name, point, expanded);
+                    self.attach_error(error, &target.name, (name, provider.names()), point, expanded);
                     continue;
                 }
             };
@@ -148,7 +148,7 @@ impl<'a> Checker<'a> {
         &mut self,
         error: AttachError,
         text: &str,
-        provider: &str,
+        (provider, names): (&str, &[&str]),
         point: &ast::AttachPoint,
         expanded: Option<Expanded>,
     ) {
@@ -170,8 +170,8 @@ impl<'a> Checker<'a> {
         let fact: Fact = match error {
             AttachError::Form { expected } => {
                 // Providers describe the part behind their own name, or all of it.
-                let whole =
-                    expected.split(':').next().is_some_and(|first| first.eq_ignore_ascii_case(provider));
+                let first = expected.split(':').next().unwrap_or_default();
+                let whole = names.iter().any(|name| first.eq_ignore_ascii_case(name));
                 let expected = if whole || expected.is_empty() {
                     expected.to_string()
                 } else {
