@@ -22,12 +22,12 @@ fn main() -> ExitCode {
     for path in strata::files("tests/exact", "test") {
         let cannot_trace = cannot_trace.clone();
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        tests.push(Test::new(name, move || strata::command::run(&path, cannot_trace)));
+        tests.push(Test::new(name, move || strata::command::run(&path, cannot_trace.clone())));
     }
     for (name, test) in PROGRAMS {
         let cannot_trace = cannot_trace.clone();
-        tests.push(Test::new(*name, move || match cannot_trace {
-            Some(why) => Outcome::Skipped(why),
+        tests.push(Test::new(*name, move || match &cannot_trace {
+            Some(why) => Outcome::Skipped(why.clone()),
             None => test().map_or_else(Outcome::Failed, |()| Outcome::Passed),
         }));
     }

@@ -20,8 +20,8 @@ fn main() -> ExitCode {
     let cannot_trace = strata::cannot_trace();
     let test = |name: &str, run: fn(&Held) -> Result<(), String>| {
         let cannot_trace = cannot_trace.clone();
-        Test::new(name, move || match cannot_trace {
-            Some(why) => Outcome::Skipped(why),
+        Test::new(name, move || match &cannot_trace {
+            Some(why) => Outcome::Skipped(why.clone()),
             None => with_held(run),
         })
     };

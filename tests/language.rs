@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         for example in examples(&text) {
             let cannot_trace = cannot_trace.clone();
             let test = format!("{name}:{} {}", example.line, example.heading);
-            tests.push(Test::new(test, move || example.run(cannot_trace)));
+            tests.push(Test::new(test, move || example.run(cannot_trace.clone())));
         }
     }
     strata::run("language", tests)
@@ -82,7 +82,7 @@ fn examples(page: &str) -> Vec<Example> {
 }
 
 impl Example {
-    fn run(self, cannot_trace: Option<String>) -> Outcome {
+    fn run(&self, cannot_trace: Option<String>) -> Outcome {
         if let Some(why) = cannot_trace {
             return Outcome::Skipped(why);
         }

@@ -42,8 +42,8 @@ fn main() -> ExitCode {
     let cannot_trace = strata::cannot_trace();
     let tests = TESTS.iter().map(|(name, test)| {
         let cannot_trace = cannot_trace.clone();
-        Test::new(*name, move || match cannot_trace {
-            Some(why) => Outcome::Skipped(why),
+        Test::new(*name, move || match &cannot_trace {
+            Some(why) => Outcome::Skipped(why.clone()),
             None => test().map_or_else(Outcome::Failed, |()| Outcome::Passed),
         })
     });

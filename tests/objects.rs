@@ -30,8 +30,8 @@ fn main() -> ExitCode {
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
         for (how, load) in [("aya", with_aya as fn(&[u8]) -> Outcome), ("bpftool", with_bpftool)] {
             let (path, cannot_trace) = (path.clone(), cannot_trace.clone());
-            tests.push(Test::new(format!("{name} {how}"), move || match cannot_trace {
-                Some(why) => Outcome::Skipped(why),
+            tests.push(Test::new(format!("{name} {how}"), move || match &cannot_trace {
+                Some(why) => Outcome::Skipped(why.clone()),
                 None => match saved(&fs::read_to_string(&path).expect("a script")) {
                     Ok(elf) => load(&elf),
                     Err(why) => Outcome::Failed(why),
@@ -39,8 +39,8 @@ fn main() -> ExitCode {
             }));
         }
     }
-    tests.push(Test::new("a member that lies elsewhere", move || match cannot_trace {
-        Some(why) => Outcome::Skipped(why),
+    tests.push(Test::new("a member that lies elsewhere", move || match &cannot_trace {
+        Some(why) => Outcome::Skipped(why.clone()),
         None => moved_member(),
     }));
     strata::run("objects", tests)

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let tests = strata::files("tests/runtime", "test").into_iter().map(|path| {
         let cannot_trace = cannot_trace.clone();
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        Test::new(name, move || strata::command::run(&path, cannot_trace))
+        Test::new(name, move || strata::command::run(&path, cannot_trace.clone()))
     });
     strata::run("runtime", tests.collect())
 }

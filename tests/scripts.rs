@@ -32,10 +32,10 @@ fn main() -> ExitCode {
         let cannot_trace = cannot_trace.clone();
         let name = script.file_stem().expect("a name").to_string_lossy().into_owned();
         Test::new(name.clone(), move || {
-            let case = strata::path("tests/scripts").join(name).with_extension("test");
-            match cannot_trace {
+            let case = strata::path("tests/scripts").join(&name).with_extension("test");
+            match &cannot_trace {
                 _ if !case.exists() => Outcome::Failed(format!("there is no {}", case.display())),
-                Some(why) => Outcome::Skipped(why),
+                Some(why) => Outcome::Skipped(why.clone()),
                 None => run(&script, &Case::read(&case)),
             }
         })

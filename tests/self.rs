@@ -16,8 +16,8 @@ fn main() -> ExitCode {
     let tests = strata::files("tests/self", "bt").into_iter().map(|path| {
         let cannot_trace = cannot_trace.clone();
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        Test::new(name, move || match cannot_trace {
-            Some(why) => Outcome::Skipped(why),
+        Test::new(name, move || match &cannot_trace {
+            Some(why) => Outcome::Skipped(why.clone()),
             None => run(&path),
         })
     });

@@ -24,8 +24,8 @@ fn main() -> ExitCode {
     let count = number("RANDOM").unwrap_or(RANDOM);
     let tests = (first..first + count).map(|seed: u64| {
         let cannot_trace = cannot_trace.clone();
-        Test::new(format!("random/{seed}"), move || match cannot_trace {
-            Some(why) => Outcome::Skipped(why),
+        Test::new(format!("random/{seed}"), move || match &cannot_trace {
+            Some(why) => Outcome::Skipped(why.clone()),
             None => judge(Program::random(seed)),
         })
     });

@@ -30,8 +30,8 @@ fn main() -> ExitCode {
     let mut add = |name: String, text: String, options: Options| {
         let cannot_trace = cannot_trace.clone();
         let test = name.clone();
-        tests.push(Test::new(test, move || match cannot_trace {
-            Some(why) => Outcome::Skipped(why),
+        tests.push(Test::new(test, move || match &cannot_trace {
+            Some(why) => Outcome::Skipped(why.clone()),
             None => judge(&name, &text, &options),
         }));
     };
@@ -64,8 +64,8 @@ fn main() -> ExitCode {
     let count = number("RANDOM").unwrap_or(RANDOM);
     for seed in first..first + count {
         let cannot_trace = cannot_trace.clone();
-        tests.push(Test::new(format!("random/{seed}"), move || match cannot_trace {
-            Some(why) => Outcome::Skipped(why),
+        tests.push(Test::new(format!("random/{seed}"), move || match &cannot_trace {
+            Some(why) => Outcome::Skipped(why.clone()),
             None => random(seed),
         }));
     }

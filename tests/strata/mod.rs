@@ -30,11 +30,11 @@ pub enum Outcome {
 /// A case that can be run.
 pub struct Test {
     pub name: String,
-    pub run: Box<dyn FnOnce() -> Outcome>,
+    pub run: Box<dyn Fn() -> Outcome>,
 }
 
 impl Test {
-    pub fn new(name: impl Into<String>, run: impl FnOnce() -> Outcome + 'static) -> Test {
+    pub fn new(name: impl Into<String>, run: impl Fn() -> Outcome + 'static) -> Test {
         Test { name: name.into(), run: Box::new(run) }
     }
 }
@@ -55,25 +55,34 @@ pub fn run(stratum: &str, tests: Vec<Test>) -> ExitCode {
         if !words.is_empty() && !words.iter().any(is_asked_for) {
             continue;
         }
-        match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Outcome::Passed) => {
+        let once = || match catch_unwind(AssertUnwindSafe(&run)) {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::Failed("it panicked".to_owned()),
+        };
+        let outcome = match once() {
+            // Where the machine is busy with other things, what is traced may be gone before it was looked at. A fault fails
+            // twice.
+            Outcome::Failed(why) => {
+                println!("{stratum} {name} ... failed, and is tried once more\n{why}");
+                once()
+            }
+            outcome => outcome,
+        };
+        match outcome {
+            Outcome::Passed => {
                 println!("{stratum} {name} ... ok");
                 passed += 1;
             }
-            Ok(Outcome::Blessed) => {
+            Outcome::Blessed => {
                 println!("{stratum} {name} ... written");
                 blessed += 1;
             }
-            Ok(Outcome::Skipped(why)) => {
+            Outcome::Skipped(why) => {
                 println!("{stratum} {name} ... skipped: {why}");
                 skipped += 1;
             }
-            Ok(Outcome::Failed(why)) => {
+            Outcome::Failed(why) => {
                 println!("{stratum} {name} ... FAILED\n{why}");
-                failed.push(name);
-            }
-            Err(_) => {
-                println!("{stratum} {name} ... FAILED: it panicked");
                 failed.push(name);
             }
         }
