@@ -1,4 +1,4 @@
-//! `import` and `--fmt`: what concerns files. Nothing here needs root.
+//! `import`, `--fmt` and `--aot`: what concerns files. Nothing here needs root.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -131,6 +131,69 @@ fn formatting_prints_or_replaces() {
     assert!(!run(&["--fmt", "-o", &name], &wrong).0);
     assert_eq!(fs::read_to_string(&wrong).expect("it is there"), "begin {");
     assert_eq!(fs::read_dir(&directory.0).expect("the directory").count(), 2);
+}
+
+#[test]
+fn a_pipe_that_is_written_to_stays_a_pipe() {
+    let directory = Directory::new("pipe");
+    let script = directory.file("a.bt", "begin{}");
+    let pipe = directory.0.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("it starts").success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe)
+    });
+    assert_eq!(run(&["--fmt", "-o", &pipe.to_string_lossy()], &script), (true, String::new()));
+    assert_eq!(reader.join().expect("it ends").expect("it is read"), "begin {}\n");
+    assert!(!fs::metadata(&pipe).expect("it is there").is_file());
+}
+
+#[test]
+fn a_program_of_its_own_carries_all_that_its_script_needs() {
+    let directory = Directory::new("aot");
+    directory.file("lib/twice.bt", "macro twice(x) { x * 2 }");
+    directory.file("include/more.h", "#define MORE 21\n");
+    let include = directory.0.join("include").to_string_lossy().into_owned();
+    let main = directory.file(
+        "main.bt",
+        "#include <more.h>\nimport \"lib\"; begin { print((twice(MORE), $1, getopt(\"n\", 3))); system(\"true\") }",
+    );
+    let tool = directory.0.join("tool");
+    let make = ["--unsafe", "-I", &include, "--aot", &tool.to_string_lossy()];
+    assert_eq!(run(&make, &main), (true, String::new()));
+    assert_eq!(fs::metadata(&tool).expect("it is there").permissions().mode() & 0o777, 0o755);
+    fs::remove_file(&main).expect("it is there");
+    fs::remove_dir_all(directory.0.join("lib")).expect("it is there");
+    fs::remove_dir_all(&include).expect("it is there");
+    let of = |args: &[&str]| {
+        let output = Command::new(&tool).args(args).output().expect("it starts");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let types = of(&["--emit", "types", "5", "--", "--n=7"]);
+    assert!(types.contains("((42, 5, 7))"), "{types}");
+    assert_eq!(of(&["-l"]), "begin\n");
+    assert!(of(&["-e", "begin {}"]).contains("has its script"));
+    // What is wrong with the script is said before anything is written, by its own lines.
+    let wrong = directory.file("wrong.bt", "begin { print($x) }");
+    let (done, text) = run(&["--aot", &directory.0.join("other").to_string_lossy()], &wrong);
+    assert!(!done && text.contains("wrong.bt:1:15"), "{text}");
+    assert!(!directory.0.join("other").exists());
+}
+
+#[test]
+fn a_program_of_its_own_that_is_cut_short_says_so() {
+    let directory = Directory::new("cut");
+    let main = directory.file("main.bt", "begin { exit() }");
+    let tool = directory.0.join("tool");
+    assert!(run(&["--aot", &tool.to_string_lossy()], &main).0);
+    let mut program = fs::read(&tool).expect("it is there");
+    // The length of the script, in front of the 16 bytes of the mark.
+    let length = program.len() - 24;
+    program[length..length + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+    fs::write(&tool, program).expect("it is written");
+    let output = Command::new(&tool).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the script in this program is damaged"));
 }
 
 #[test]

@@ -8,6 +8,9 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
 use regex_lite::Regex;
 
+use crate::aot::Carried;
+use crate::files::Files;
+
 /// The largest process id of Linux.
 const PID_MAX: u32 = 0x40_0000;
 
@@ -132,6 +135,10 @@ pub struct CommandLine {
     #[arg(long, value_name = "FILE", help_heading = COMPILER)]
     pub emit_elf: Option<PathBuf>,
 
+    /// Make a program of its own, which carries the script and all that it imports
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["emit", "emit_elf", "mode", "list", "info", "dry_run", "command", "pid", "fmt", "test", "bench"], help_heading = COMPILER)]
+    pub aot: Option<PathBuf>,
+
     /// Do not trace: codegen (compile, without privileges), compiler-bench, bench, test, format
     #[arg(
         long,
@@ -181,12 +188,16 @@ pub struct CommandLine {
     #[arg(long, hide = true)]
     verify_llvm_ir: bool,
 
-    /// Programs are not turned into programs of their own
-    #[arg(long, hide = true, value_name = "FILE")]
-    aot: Option<PathBuf>,
-
     #[arg(long, hide = true, value_name = "PID")]
     dwarf_pid: Option<String>,
+
+    /// What the script brings is read here.
+    #[arg(skip)]
+    pub(crate) files: Files,
+
+    /// The script that this program carries; then no word names one.
+    #[arg(skip)]
+    carried: Option<PathBuf>,
 }
 
 const OUTPUT: &str = "Output";
@@ -287,6 +298,17 @@ pub enum Script {
     Stdin,
 }
 
+impl Script {
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        match self {
+            Script::Text(_) => "-e".to_owned(),
+            Script::File(path) => path.display().to_string(),
+            Script::Stdin => "stdin".to_owned(),
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
@@ -296,6 +318,8 @@ pub enum Task {
     /// Measure the compiler.
     MeasureCompiler(Script),
     Emit(Stage, Script),
+    /// Make a program of its own in this file.
+    Build(Script, PathBuf),
     /// Print it in its usual form.
     Format(Script),
     /// List what matches.
@@ -307,9 +331,19 @@ pub enum Task {
 
 impl CommandLine {
     /// Reads the arguments of a process, the first of which is its own name. The error is ready to be printed; it is
-    /// no failure where help or the version were asked for.
-    pub fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<(CommandLine, Task), clap::Error> {
+    /// no failure where help or the version were asked for. `carried` is the script that belongs to this program.
+    pub(crate) fn parse_from(
+        args: impl IntoIterator<Item = OsString>,
+        carried: Option<Carried>,
+    ) -> Result<(CommandLine, Task), clap::Error> {
         let mut line = CommandLine::try_parse_from(args)?;
+        if let Some(carried) = carried {
+            line.allow_unsafe |= carried.allow_unsafe;
+            line.include_dirs = carried.include_dirs;
+            line.includes = carried.includes;
+            line.files = carried.files;
+            line.carried = Some(carried.script);
+        }
         match line.mode {
             Some(Mode::Bench) => line.bench = true,
             Some(Mode::Test) => line.test = true,
@@ -335,6 +369,7 @@ impl CommandLine {
         if self.list {
             return match script {
                 None => Ok(Task::ListPattern("*".to_owned())),
+                Some(script) if self.carried.is_some() => Ok(Task::ListScript(script)),
                 Some(_) if self.program.is_none() && self.words.len() > 1 => {
                     Err(misuse("-l takes one pattern or one script"))
                 }
@@ -346,6 +381,9 @@ impl CommandLine {
         let Some(script) = script else {
             return Err(misuse("there is no script: name a file, or give its text with -e"));
         };
+        if let Some(path) = &self.aot {
+            return Ok(Task::Build(script, path.clone()));
+        }
         Ok(match (self.emit, self.mode) {
             _ if self.fmt => Task::Format(script),
             (Some(stage), _) => Task::Emit(stage, script),
@@ -362,10 +400,8 @@ impl CommandLine {
                 "there is no LLVM in rtscript: -d codegen shows its own intermediate form, --emit-elf saves the object",
             );
         }
-        if self.aot.is_some() {
-            return Some(
-                "scripts do not become programs of their own: --emit-elf saves an object that other loaders take",
-            );
+        if self.carried.is_some() && (self.program.is_some() || self.aot.is_some()) {
+            return Some("this program has its script, and takes no other");
         }
         if self.dwarf_pid.is_some() {
             return Some("debug information is found by the file that is probed, and needs no --dwarf-pid");
@@ -374,6 +410,9 @@ impl CommandLine {
     }
 
     fn script(&self) -> Option<Script> {
+        if let Some(path) = &self.carried {
+            return Some(Script::File(path.clone()));
+        }
         if let Some(text) = &self.program {
             return Some(Script::Text(text.clone()));
         }
@@ -383,7 +422,7 @@ impl CommandLine {
 
     /// `$1`, `$2`, …
     pub fn positional(&self) -> Vec<String> {
-        let first = usize::from(self.program.is_none());
+        let first = usize::from(self.program.is_none() && self.carried.is_none());
         let rest = self.rest.iter().filter(|word| !word.starts_with("--"));
         self.words.iter().skip(first).chain(rest).cloned().collect()
     }
@@ -436,7 +475,7 @@ mod tests {
 
     fn parse(words: &[&str]) -> Result<(CommandLine, Task), clap::Error> {
         let words = ["rtscript"].iter().chain(words).map(OsString::from);
-        CommandLine::parse_from(words)
+        CommandLine::parse_from(words, None)
     }
 
     fn task(words: &[&str]) -> Task {
@@ -475,6 +514,28 @@ mod tests {
     }
 
     #[test]
+    fn a_program_of_its_own_has_its_script() {
+        let parse = |words: &[&str]| {
+            let carried = Carried {
+                script: "a.bt".into(),
+                allow_unsafe: true,
+                include_dirs: vec!["include".into()],
+                includes: Vec::new(),
+                files: Files::default(),
+            };
+            let words = ["tool"].iter().chain(words).map(OsString::from);
+            CommandLine::parse_from(words, Some(carried))
+        };
+        let (line, task) = parse(&["1", "--", "2", "--name=3"]).unwrap();
+        assert_eq!(task, Task::Run(Script::File("a.bt".into())));
+        assert_eq!(line.positional(), ["1", "2"]);
+        assert!(line.allow_unsafe);
+        assert_eq!(parse(&["-l"]).unwrap().1, Task::ListScript(Script::File("a.bt".into())));
+        assert!(parse(&["-e", "begin {}"]).is_err());
+        assert!(parse(&["--aot", "other"]).is_err());
+    }
+
+    #[test]
     fn options_that_contradict_each_other_are_refused() {
         for words in [
             &["-k", "--no-warnings", "a.bt"][..],
@@ -488,7 +549,8 @@ mod tests {
             &["--probe-filter", "(", "a.bt"],
             &["--emit-llvm", "x.ll", "a.bt"],
             &["--verify-llvm-ir", "a.bt"],
-            &["--aot", "x", "a.bt"],
+            &["--aot", "x", "--emit", "ir", "a.bt"],
+            &["--aot", "x"],
             &["--dwarf-pid", "1", "a.bt"],
             &["-l", "--emit", "ir"],
             &["--info", "a.bt"],

@@ -55,12 +55,8 @@ pub enum ForeignError {
     Structures,
 }
 
-/// Compiles a file, and returns its functions.
-pub fn compile(
-    path: &Path,
-    include_dirs: &[PathBuf],
-    span: Span,
-) -> Result<Vec<ForeignFunction>, ForeignError> {
+/// Compiles a file to an ELF object.
+pub fn compile(path: &Path, include_dirs: &[PathBuf]) -> Result<Vec<u8>, ForeignError> {
     let mut command = Command::new(CLANG);
     command.args([
         "-target",
@@ -87,7 +83,7 @@ pub fn compile(
         let first: Vec<&str> = said.lines().take(LINES).collect();
         return Err(ForeignError::Refused(first.join("\n")));
     }
-    functions(&output.stdout, span)
+    Ok(output.stdout)
 }
 
 /// Where a function lies in `.text`.
@@ -97,8 +93,8 @@ struct Extent<'f> {
     end: u64,
 }
 
-/// The functions of an object file.
-fn functions(file: &[u8], span: Span) -> Result<Vec<ForeignFunction>, ForeignError> {
+/// The functions of an object that clang made. `span` is where the script imports them.
+pub fn functions(file: &[u8], span: Span) -> Result<Vec<ForeignFunction>, ForeignError> {
     let file: ElfFile64<'_, LittleEndian> = ElfFile64::parse(file).map_err(|_| ForeignError::Malformed)?;
     let section = |name| file.section_by_name(name).and_then(|section| section.data().ok());
     let Some(text) = file.section_by_name(".text") else { return Ok(Vec::new()) };

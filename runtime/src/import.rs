@@ -6,9 +6,7 @@
 //! directory that everybody can write to, since tracing runs with all rights.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rtscript_lang::foreign::ForeignFunction;
@@ -16,21 +14,20 @@ use rtscript_lang::syntax::ast::{self, CDef, CDefKind, Import, Item};
 use rtscript_lang::syntax::parse;
 use rtscript_lang::syntax::source::Sources;
 
-use crate::cli::Script;
+use crate::cli::{CommandLine, Script};
+use crate::files::Files;
 use crate::foreign::{self, ForeignError};
 use crate::report::{Failure, ImportRefused};
 
 /// Imports within imports.
 const MAX_DEPTH: usize = 64;
-/// The bit of a file's mode that lets everybody write.
-const OTHERS_WRITE: u32 = 0o002;
 
-/// Puts what a script imports in front of what it says itself. Returns the functions in C. `include_dirs` are where those look for
-/// headers.
+/// Puts what a script imports in front of what it says itself. Returns the functions in C, which look for headers in the directories
+/// of `-I`.
 pub fn import(
     tree: &mut ast::Script,
     script: &Script,
-    include_dirs: &[PathBuf],
+    line: &CommandLine,
     sources: &mut Sources,
 ) -> Result<Vec<ForeignFunction>, Failure> {
     if tree.imports.is_empty() {
@@ -42,12 +39,13 @@ pub fn import(
         items: Vec::new(),
         foreign: Vec::new(),
         depth: 0,
-        include_dirs,
+        include_dirs: &line.include_dirs,
+        files: &line.files,
         sources,
     };
     let beside = match script {
         Script::File(path) => {
-            importer.seen.extend(fs::canonicalize(path));
+            importer.seen.extend(line.files.resolved(path));
             path.parent().unwrap_or(Path::new(""))
         }
         Script::Text(_) | Script::Stdin => Path::new(""),
@@ -68,6 +66,7 @@ struct Importer<'s> {
     foreign: Vec<ForeignFunction>,
     depth: usize,
     include_dirs: &'s [PathBuf],
+    files: &'s Files,
     sources: &'s mut Sources,
 }
 
@@ -78,25 +77,21 @@ impl Importer<'_> {
 
     /// A path that an import names.
     fn one(&mut self, import: &Import, path: &Path) -> Result<(), Failure> {
-        let found = fs::metadata(path).map_err(|error| self.unreadable(import, path, &error))?;
-        if !found.is_dir() {
+        let found = self.files.is_directory(path);
+        if !found.map_err(|error| self.unreadable(import, path, &error))? {
             let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             self.trust(import, directory.unwrap_or(Path::new(".")))?;
             return self.file(import, path);
         }
         self.trust(import, path)?;
-        let entries = fs::read_dir(path).map_err(|error| self.unreadable(import, path, &error))?;
-        let mut files = Vec::new();
-        for entry in entries {
-            files.push(entry.map_err(|error| self.unreadable(import, path, &error))?.path());
-        }
+        let files = self.files.entries(path);
+        let mut files = files.map_err(|error| self.unreadable(import, path, &error))?;
         files.retain(|file| matches!(extension(file), "bt" | "h") || is_c(file));
-        files.sort();
         files.iter().try_for_each(|file| self.file(import, file))
     }
 
     fn file(&mut self, import: &Import, path: &Path) -> Result<(), Failure> {
-        let resolved = fs::canonicalize(path).map_err(|error| self.unreadable(import, path, &error))?;
+        let resolved = self.files.resolved(path).map_err(|error| self.unreadable(import, path, &error))?;
         if !self.seen.insert(resolved.clone()) {
             return Ok(());
         }
@@ -110,7 +105,9 @@ impl Importer<'_> {
                 Ok(())
             }
             "c" if is_c(path) => {
-                let compiled = foreign::compile(path, self.include_dirs, import.span).map_err(|error| {
+                let object = self.files.object(path, || foreign::compile(path, self.include_dirs));
+                let functions = object.and_then(|object| foreign::functions(&object, import.span));
+                let compiled = functions.map_err(|error| {
                     let help = match error {
                         ForeignError::NoCompiler => {
                             Some("install it, or write this as `fn` or `macro` in a `.bt` file")
@@ -139,7 +136,7 @@ impl Importer<'_> {
         if self.depth >= MAX_DEPTH {
             return Err(self.refused(import, "imports are nested too deeply".to_owned(), None));
         }
-        let text = fs::read_to_string(path).map_err(|error| self.unreadable(import, path, &error))?;
+        let text = self.files.text(path).map_err(|error| self.unreadable(import, path, &error))?;
         let source = self.sources.add(path.display().to_string(), text);
         let tree = parse(&source).map_err(|errors| Failure::wrong(errors, self.sources))?;
         if let Some(config) = &tree.config {
@@ -169,8 +166,8 @@ impl Importer<'_> {
 
     /// Refuses a directory that everybody can write to.
     fn trust(&self, import: &Import, directory: &Path) -> Result<(), Failure> {
-        let found = fs::metadata(directory).map_err(|error| self.unreadable(import, directory, &error))?;
-        if found.mode() & OTHERS_WRITE == 0 {
+        let is_open = self.files.is_open_to_all(directory);
+        if !is_open.map_err(|error| self.unreadable(import, directory, &error))? {
             return Ok(());
         }
         let message = format!("everybody can write to the directory {}", directory.display());

@@ -10,8 +10,8 @@
 //! What it defines is taken over afterwards.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use rtscript_lang::btf::Kind;
 use rtscript_lang::kernel::Kernel;
@@ -20,6 +20,7 @@ use rtscript_lang::syntax::source::{Source, Sources, Span};
 use rtscript_lang::syntax::{Header, Headers, Macros, SyntaxError, given, parse_header_with, parse_with};
 
 use crate::cli::{CommandLine, Script};
+use crate::files::Files;
 use crate::report::{Failure, MissingInclude};
 
 /// Files within files.
@@ -28,6 +29,7 @@ const MAX_DEPTH: usize = 64;
 /// Reads the files that a script includes.
 pub struct Includer<'a> {
     kernel: &'a dyn Kernel,
+    files: &'a Files,
     /// Those that the command line names.
     first: Vec<PathBuf>,
     dirs: Vec<PathBuf>,
@@ -44,17 +46,16 @@ pub struct Includer<'a> {
 }
 
 impl<'a> Includer<'a> {
-    pub fn new(script: &Script, kernel: &'a dyn Kernel, line: &CommandLine, sources: Sources) -> Self {
-        let dirs = std::env::var_os("CPATH").unwrap_or_default();
-        let dirs = line.include_dirs.iter().cloned().chain(std::env::split_paths(&dirs));
+    pub fn new(script: &Script, kernel: &'a dyn Kernel, line: &'a CommandLine, sources: Sources) -> Self {
         let beside = match script {
             Script::File(path) => path.parent().unwrap_or(Path::new("")),
             Script::Text(_) | Script::Stdin => Path::new(""),
         };
         Includer {
             kernel,
+            files: &line.files,
             first: line.includes.clone(),
-            dirs: dirs.filter(|dir| !dir.as_os_str().is_empty()).collect(),
+            dirs: include_dirs(line),
             beside: vec![(beside.to_owned(), false)],
             read: HashMap::new(),
             wrong: Vec::new(),
@@ -95,6 +96,14 @@ impl<'a> Includer<'a> {
     }
 }
 
+/// The directories of `-I` and of the environment.
+pub fn include_dirs(line: &CommandLine) -> Vec<PathBuf> {
+    // What is carried was looked for where the program was made.
+    let more = std::env::var_os("CPATH").filter(|_| !line.files.is_carried()).unwrap_or_default();
+    let more = std::env::split_paths(&more).filter(|dir| !dir.as_os_str().is_empty());
+    line.include_dirs.iter().cloned().chain(more).collect()
+}
+
 impl Headers for Includer<'_> {
     fn read(&mut self, path: &str, system: bool, macros: &mut Macros) {
         let (beside, of_others) = self.beside.last().cloned().unwrap_or_default();
@@ -109,12 +118,12 @@ impl Headers for Includer<'_> {
 impl Includer<'_> {
     /// Reads a file, unless it was read before.
     fn read_file(&mut self, path: &Path, of_others: bool, macros: &mut Macros) {
-        let resolved = resolved(path);
+        let resolved = self.resolved(path);
         if self.read.contains_key(&resolved) {
             return;
         }
         self.read.insert(resolved.clone(), Ok(Header::default()));
-        let header = fs::read_to_string(path).map(|text| {
+        let header = self.files.text(path).map(|text| {
             let source = self.sources.add(path.display().to_string(), text);
             self.beside.push((path.parent().unwrap_or(Path::new("")).to_owned(), of_others));
             let header = parse_header_with(&source, macros, self);
@@ -157,11 +166,11 @@ impl Includer<'_> {
 
     fn find(&self, path: &Path, beside: Option<&Path>) -> Option<PathBuf> {
         let dirs = beside.into_iter().chain(self.dirs.iter().map(PathBuf::as_path));
-        dirs.map(|dir| dir.join(path)).find(|path| path.is_file())
+        dirs.map(|dir| dir.join(path)).find(|path| self.files.is_file(path))
     }
 
     fn file(&mut self, path: &Path, of_others: bool, depth: usize) -> Result<(), Failure> {
-        let resolved = resolved(path);
+        let resolved = self.resolved(path);
         if !self.seen.insert(resolved.clone()) {
             return Ok(());
         }
@@ -194,11 +203,11 @@ impl Includer<'_> {
         kinds.iter().any(|&kind| btf.find(&name.name, kind).is_some())
     }
 
+    fn resolved(&self, path: &Path) -> PathBuf {
+        self.files.resolved(path).unwrap_or_else(|_| path.to_owned())
+    }
+
     fn missing(&self, path: &str, at: Span) -> Failure {
         Failure::wrong(vec![MissingInclude { path: path.to_owned(), at }], &self.sources)
     }
-}
-
-fn resolved(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }

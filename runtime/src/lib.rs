@@ -2,11 +2,13 @@
 //!
 //! [`run`] is the whole command; [`trace`] is what it does with a script.
 
+mod aot;
 pub mod attach;
 pub mod bpf;
 pub mod cli;
 pub mod dwarf;
 pub mod elf;
+mod files;
 mod foreign;
 mod import;
 mod include;
@@ -32,7 +34,15 @@ use report::{Failure, WRONG};
 
 /// Does what a command line asks for, and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let (line, task) = match CommandLine::parse_from(args) {
+    let carried = match aot::carried() {
+        Ok(carried) => carried,
+        Err(error) => {
+            let failure = Failure::line(format!("cannot read this program's own file: {error}"));
+            failure.show();
+            return failure.code;
+        }
+    };
+    let (line, task) = match CommandLine::parse_from(args, carried) {
         Ok(parsed) => parsed,
         Err(error) => {
             // A closed output is no reason to fail.
@@ -61,6 +71,7 @@ fn perform(line: &CommandLine, task: &Task) -> Result<u8, Failure> {
         Task::Run(script) | Task::Compile(script) => trace::trace(script, &kernel, line),
         Task::MeasureCompiler(script) => measure::measure(script, &kernel, line),
         Task::Emit(stage, script) => trace::emit(*stage, script, &kernel, line),
+        Task::Build(script, path) => aot::build(script, path, &kernel, line),
         Task::Format(script) => trace::format_script(script, line),
         Task::ListScript(script) => trace::list(script, &kernel, line),
         Task::ListPattern(pattern) => {

@@ -1,8 +1,9 @@
 //! The whole program: a script's text becomes what is printed.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use regex_lite::Regex;
@@ -21,6 +22,7 @@ use rtscript_lang::syntax::ast;
 use rtscript_lang::syntax::source::Sources;
 
 use crate::cli::{self, CommandLine, Script, Shown, Stage};
+use crate::files::Files;
 use crate::import::import;
 use crate::include::Includer;
 use crate::kernel::{RunningKernel, check_privileges};
@@ -157,18 +159,22 @@ fn keep_matching(manifest: &mut Manifest, filter: &Regex) {
 /// Prints a script in its usual form, or puts it into the file of `-o`, which then is either the old one or the new one.
 pub fn format_script(script: &Script, line: &CommandLine) -> Result<u8, Failure> {
     let mut sources = Sources::new();
-    let (name, text) = read(script)?;
+    let (name, text) = read(script, &line.files)?;
     let source = sources.add(name, text);
     let formatted = syntax::format(&source).map_err(|errors| Failure::wrong(errors, &sources))?;
     let Some(path) = &line.output else { return save(formatted.as_bytes(), line) };
-    replace(path, formatted.as_bytes())
+    replace(path, formatted.as_bytes(), None)
         .map_err(|error| Failure::line(format!("cannot write {}: {error}", path.display())))?;
     Ok(0)
 }
 
-/// Writes a file beside the old one, and renames it. Its mode stays what it was.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file beside the old one, and renames it. Its mode is the one that is given, or stays what it was.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(&path).is_ok_and(|old| !old.is_file()) {
+        // A device or a pipe stays what it is.
+        return fs::write(&path, bytes);
+    }
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}", std::process::id()));
@@ -176,8 +182,9 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let done = fs::File::create_new(&fresh)
         .and_then(|mut file| {
             file.write_all(bytes)?;
-            if let Ok(old) = fs::metadata(&path) {
-                file.set_permissions(old.permissions())?;
+            let old = || fs::metadata(&path).ok().map(|old| old.permissions());
+            if let Some(permissions) = mode.map(Permissions::from_mode).or_else(old) {
+                file.set_permissions(permissions)?;
             }
             file.sync_all()
         })
@@ -217,17 +224,17 @@ impl Parsed {
 /// Reads and parses.
 pub(crate) fn parsed(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Result<Parsed, Failure> {
     let mut sources = Sources::new();
-    let (name, text) = read(script)?;
+    let (name, text) = read(script, &line.files)?;
     let source = sources.add(name, text);
     let mut includer = Includer::new(script, kernel, line, sources);
     let mut tree = includer.parse(&source)?;
-    let foreign = import(&mut tree, script, &line.include_dirs, &mut includer.sources)?;
+    let foreign = import(&mut tree, script, line, &mut includer.sources)?;
     let sources = includer.include(&mut tree)?;
     Ok(Parsed { script: tree, sources, foreign })
 }
 
 /// Checks, and shows the warnings.
-fn checked(
+pub(crate) fn checked(
     parsed: &Parsed,
     kernel: &RunningKernel,
     line: &CommandLine,
@@ -397,23 +404,23 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// The script's text without the byte order mark that some editors put in front of it, and what it is called.
-fn read(script: &Script) -> Result<(String, String), Failure> {
+fn read(script: &Script, files: &Files) -> Result<(String, String), Failure> {
     let unreadable = |name: &str, error: &io::Error| Failure::line(format!("cannot read {name}: {error}"));
-    let (name, bytes) = match script {
-        Script::Text(text) => ("-e".to_owned(), text.clone().into_bytes()),
-        Script::File(path) => {
-            let name = path.display().to_string();
-            let bytes = fs::read(path).map_err(|error| unreadable(&name, &error))?;
-            (name, bytes)
-        }
+    let name = script.name();
+    let bytes = match script {
+        Script::Text(text) => text.clone().into_bytes(),
+        Script::File(path) => files.bytes(path).map_err(|error| unreadable(&name, &error))?,
         Script::Stdin => {
             let mut bytes = Vec::new();
             io::stdin().read_to_end(&mut bytes).map_err(|error| unreadable("standard input", &error))?;
-            ("stdin".to_owned(), bytes)
+            bytes
         }
     };
     match String::from_utf8(bytes) {
-        Ok(text) => Ok((name, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))),
+        Ok(text) => {
+            files.keep_text(Path::new(&name), &text);
+            Ok((name, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+        }
         Err(error) => {
             let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|&b| b == b'\n').count();
             Err(Failure::line(format!("{name} is no text: line {line} is not UTF-8")))
