@@ -51,6 +51,11 @@ pub trait Provider: Sync {
         None
     }
 
+    /// Whether it has the places of another type once more, so that it is listed only where it is asked for by name.
+    fn is_the_end(&self) -> bool {
+        false
+    }
+
     /// The full names that match `pattern` (as in `expand`, but finding nothing is no error).
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError>;
 

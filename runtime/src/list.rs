@@ -14,14 +14,36 @@ use crate::report::{Failure, list_failure, say};
 /// Writes the full names of everything that `pattern` matches.
 ///
 /// `rt:task*` asks the providers of that name, and `*:open*` all of them; a pattern without a colon is matched with
-/// whole names, unless it is a provider's own name. A provider that cannot list is passed over with a warning, except
-/// where it is the only one that was asked.
+/// whole names and their last parts, unless it is a provider's own name. Several patterns have commas between them. A provider
+/// that cannot list is passed over with a warning, except where it is the only one that was asked.
 pub fn list(pattern: &str, kernel: &dyn Kernel, verbose: bool, out: &mut dyn Write) -> Result<(), Failure> {
     if let Some((tag, name)) = pattern.split_once(' ')
         && let Some(kinds) = kinds_of(tag)
     {
         return list_types(tag, kinds, name.trim(), kernel, verbose, out);
     }
+    let mut found = false;
+    for pattern in patterns(pattern) {
+        found |= list_one(pattern, kernel, verbose, out)?;
+    }
+    if !found {
+        say(format_args!("rtscript: nothing matches {pattern}"));
+    }
+    Ok(())
+}
+
+/// The parts between the commas that are not within quotes.
+fn patterns(text: &str) -> Vec<&str> {
+    let mut quoted = false;
+    let parts = text.split(|c| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    });
+    parts.map(str::trim).collect()
+}
+
+/// Whether there was anything to list.
+fn list_one(pattern: &str, kernel: &dyn Kernel, verbose: bool, out: &mut dyn Write) -> Result<bool, Failure> {
     let (provider, point) = pattern.split_once(':').unwrap_or((pattern, "*"));
     let mut asked: Vec<&dyn Attach> =
         PROVIDERS.iter().copied().filter(|it| is_named(*it, provider)).collect();
@@ -34,8 +56,9 @@ pub fn list(pattern: &str, kernel: &dyn Kernel, verbose: bool, out: &mut dyn Wri
         whole_names = true;
     }
     let only = asked.len() == 1;
-    for provider in asked {
-        let targets = match provider.list(point, kernel) {
+    let mut found = false;
+    for provider in asked.into_iter().filter(|provider| only || !provider.is_the_end()) {
+        let mut targets = match provider.list(point, kernel) {
             Ok(targets) => targets,
             Err(error) if only => return Err(Failure::line(list_failure(&error))),
             Err(error) => {
@@ -47,11 +70,16 @@ pub fn list(pattern: &str, kernel: &dyn Kernel, verbose: bool, out: &mut dyn Wri
                 continue;
             }
         };
-        let targets = targets.iter().filter(|target| !whole_names || matches(pattern, &target.name));
-        write_targets(provider, targets, kernel, verbose, out)
+        targets.retain(|target| {
+            let last = target.name.rsplit(':').next().unwrap_or_default();
+            !whole_names || matches(pattern, &target.name) || matches(pattern, last)
+        });
+        targets.sort_by(|one, other| one.name.cmp(&other.name));
+        found |= !targets.is_empty();
+        write_targets(provider, targets.iter(), kernel, verbose, out)
             .map_err(|error| Failure::unwritten("the list", &error))?;
     }
-    Ok(())
+    Ok(found)
 }
 
 /// What `struct`, `union` and `enum` are in BTF.

@@ -47,6 +47,8 @@ pub struct Function {
     pub parameters: Vec<Parameter>,
     /// `None`: it returns nothing.
     pub result: Option<Type>,
+    /// The type of the result as its source writes it; empty where nothing is returned.
+    pub result_in_c: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct Parameter {
     /// Empty where the source has none.
     pub name: String,
     pub ty: Type,
+    /// The type as its source writes it: `const char*`.
+    pub in_c: String,
     /// Where it is when the function is entered; `None` where it is not in one word of its own: floating-point numbers, and
     /// structures by value.
     pub handed: Option<Handed>,
@@ -151,9 +155,10 @@ impl Dwarf {
                 let mut types = types::Decoder::new(info, unit, self.file().identity(), structs);
                 let returned = attribute(unit, entry, gimli::DW_AT_type);
                 let result = returned.map(|value| types.of(value));
+                let result_in_c = returned.map_or_else(String::new, |value| types.in_c(value));
                 let class = returned.zip(result.as_ref()).map(|(value, ty)| types.class(value, ty));
                 let parameters = self.parameters(info, unit, at, &mut types, class);
-                return Some(Function { address, parameters, result });
+                return Some(Function { address, parameters, result, result_in_c });
             }
         }
         None
@@ -183,7 +188,7 @@ impl Dwarf {
             let name = name.and_then(|name| info.attr_string(unit, name).ok());
             let name = name.map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             let handed = hands.next(types.class(value, &ty));
-            parameters.push(Parameter { name, ty, handed });
+            parameters.push(Parameter { name, ty, in_c: types.in_c(value), handed });
         }
         parameters
     }

@@ -118,7 +118,8 @@ fn functions_have_parameters_and_results() {
         let give = dwarf.function("give", &mut structs).unwrap();
         let first = if ARCH == crate::providers::Arch::X86_64 { 1 } else { 0 };
         let handed = Some(Handed::Register(first));
-        let parameter = Parameter { name: "number".to_string(), ty: int(2, false), handed };
+        let in_c = "short unsigned int".to_owned();
+        let parameter = Parameter { name: "number".to_string(), ty: int(2, false), in_c, handed };
         assert_eq!(give.parameters, [parameter]);
         assert!(matches!(give.result, Some(Type::Struct(id)) if structs.structs[id].size == 40));
 

@@ -49,6 +49,42 @@ impl<'s, 'd> Decoder<'s, 'd> {
         ty
     }
 
+    /// A type as its source writes it: `const char*`, `struct node*`.
+    pub fn in_c(&self, reference: AttributeValue<Slice<'d>>) -> String {
+        self.spelled(Some(reference), 0)
+    }
+
+    fn spelled(&self, reference: Option<AttributeValue<Slice<'d>>>, depth: u32) -> String {
+        let Some(reference) = reference else { return "void".to_owned() };
+        let Some(entry) = self.entry(reference).filter(|_| depth < MAX_DEPTH) else { return "?".to_owned() };
+        let inner = || self.spelled(entry.attr_value(gimli::DW_AT_type), depth + 1);
+        // What qualifies a pointer stands behind it.
+        let qualified = |word: &str| {
+            let inner = inner();
+            if inner.ends_with('*') { format!("{inner} {word}") } else { format!("{word} {inner}") }
+        };
+        let tagged = |tag: &str| match self.name(&entry) {
+            name if name.is_empty() => format!("{tag} {{…}}"),
+            name => format!("{tag} {name}"),
+        };
+        match entry.tag() {
+            gimli::DW_TAG_pointer_type => format!("{}*", inner()),
+            gimli::DW_TAG_reference_type => format!("{}&", inner()),
+            gimli::DW_TAG_rvalue_reference_type => format!("{}&&", inner()),
+            gimli::DW_TAG_const_type => qualified("const"),
+            gimli::DW_TAG_volatile_type => qualified("volatile"),
+            gimli::DW_TAG_restrict_type => qualified("restrict"),
+            gimli::DW_TAG_atomic_type => qualified("_Atomic"),
+            gimli::DW_TAG_structure_type => tagged("struct"),
+            gimli::DW_TAG_class_type => tagged("class"),
+            gimli::DW_TAG_union_type => tagged("union"),
+            gimli::DW_TAG_enumeration_type => tagged("enum"),
+            gimli::DW_TAG_array_type => format!("{}[]", inner()),
+            gimli::DW_TAG_subroutine_type => format!("{} (…)", inner()),
+            _ => self.name(&entry),
+        }
+    }
+
     /// What matters of a type where a value of it is handed over.
     pub fn class(&self, reference: AttributeValue<Slice<'d>>, ty: &Type) -> Class {
         match self.floats(reference, 0, &mut { MOST }) {

@@ -115,7 +115,9 @@ impl Kernel for RunningKernel {
     }
 
     fn tracepoints(&self) -> Result<Vec<(String, String)>, KernelError> {
-        self.tracefs()?.events()
+        let mut events = self.tracefs()?.events()?;
+        events.sort_unstable();
+        Ok(events)
     }
 
     fn traceable_functions(&self) -> Result<&[(String, String)], KernelError> {

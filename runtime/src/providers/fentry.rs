@@ -201,11 +201,11 @@ impl Provider for Fentry {
         Ok(Context { program, args, words, retval, space: Space::Kernel })
     }
 
+    fn is_the_end(&self) -> bool {
+        self.at_end
+    }
+
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
-        // The same functions again.
-        if self.at_end {
-            return Ok(Vec::new());
-        }
         let mut found = self.matching(pattern, kernel)?;
         if pattern == "*" {
             // Who must not see programs sees the kernel's functions.

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::bpf_attach_type;
-use rtscript_lang::btf::Kind;
+use rtscript_lang::btf::{Kind, TypeId};
 use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::{Arg, AttachError, Context, Expansion, Place, ProgramKind, Provider, Target};
 use rtscript_lang::registers;
@@ -141,11 +141,11 @@ impl Provider for Kprobe {
         Ok(context)
     }
 
+    fn is_the_end(&self) -> bool {
+        self.at_end
+    }
+
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
-        // The same functions again.
-        if self.at_end {
-            return Ok(Vec::new());
-        }
         let (module, name) = functions::split(pattern).ok_or_else(|| self.form())?;
         let found = functions::matching(module, name, kernel)?;
         Ok(found.iter().map(|function| self.target(function, 0)).collect())
@@ -159,8 +159,12 @@ impl Provider for Kprobe {
             return Ok(Vec::new());
         };
         let btf = kernel.module_btf(module)?;
-        let params = functions::signature(btf, function).map_or(Vec::new(), |(params, _)| params);
-        Ok(functions::declarations(btf, &params))
+        let Some((params, result)) = functions::signature(btf, function) else { return Ok(Vec::new()) };
+        Ok(match (self.at_end, result) {
+            (false, _) => functions::declarations(btf, &params),
+            (true, TypeId(0)) => Vec::new(),
+            (true, result) => vec![btf.declare(result, "retval")],
+        })
     }
 }
 

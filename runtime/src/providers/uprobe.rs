@@ -38,7 +38,7 @@ use super::registers::{self, ARCH};
 use crate::attach::{Attach, Environment, LoadAs, Loading};
 use crate::bpf::{attach_perf_event, attach_uprobe_multi, errno, perf};
 use crate::dwarf::{Dwarf, Function, Handed};
-use crate::elf::{Elf, ElfError, Kind};
+use crate::elf::{Elf, ElfError, Kind, Symbol};
 use point::{At, Point};
 
 /// Where a function begins, or any instruction.
@@ -61,7 +61,7 @@ impl Provider for Uprobe {
     }
 
     fn expand(&self, point: &str, kernel: &dyn Kernel) -> Result<Expansion, AttachError> {
-        expand(self.names()[0], &Point::parse(point)?, kernel)
+        expand(self.names()[0], &Point::parse(point)?, Names::OneEach, kernel)
     }
 
     fn context(
@@ -90,9 +90,9 @@ impl Provider for Uprobe {
     }
 
     fn describe(&self, target: &Target, kernel: &dyn Kernel) -> Result<Vec<String>, AttachError> {
-        let mut structs = Structs::default();
-        let Some(function) = function(target, kernel, &mut structs) else { return Ok(Vec::new()) };
-        Ok(arguments(&function).iter().map(|arg| declare(&structs, &arg.ty, &arg.name)).collect())
+        let Some(function) = function(target, kernel, &mut Structs::default()) else { return Ok(Vec::new()) };
+        let parameters = function.parameters.iter().filter(|it| !it.name.is_empty() && it.handed.is_some());
+        Ok(parameters.map(|parameter| format!("{} {}", parameter.in_c, parameter.name)).collect())
     }
 
     fn user_address(&self, target: &Target, name: &str) -> Result<Option<UserAddress>, AttachError> {
@@ -114,7 +114,7 @@ impl Provider for Uretprobe {
         if !matches!(&point.at, At::Function { offset: 0, .. } | At::Source(_)) {
             return Err(AttachError::Unsupported { reason: "only whole functions return".to_owned() });
         }
-        expand(self.names()[0], &point, kernel)
+        expand(self.names()[0], &point, Names::OneEach, kernel)
     }
 
     fn context(
@@ -145,10 +145,14 @@ impl Provider for Uretprobe {
         list(self.names()[0], pattern, kernel)
     }
 
+    fn is_the_end(&self) -> bool {
+        true
+    }
+
     fn describe(&self, target: &Target, kernel: &dyn Kernel) -> Result<Vec<String>, AttachError> {
-        let mut structs = Structs::default();
-        let result = function(target, kernel, &mut structs).and_then(|function| function.result);
-        Ok(result.iter().map(|ty| declare(&structs, ty, "retval")).collect())
+        let function = function(target, kernel, &mut Structs::default());
+        let result = function.filter(|function| function.result.is_some());
+        Ok(result.iter().map(|function| format!("{} retval", function.result_in_c)).collect())
     }
 
     fn user_address(&self, target: &Target, name: &str) -> Result<Option<UserAddress>, AttachError> {
@@ -206,7 +210,12 @@ impl Attach for Uretprobe {
     }
 }
 
-fn expand(provider: &'static str, point: &Point, kernel: &dyn Kernel) -> Result<Expansion, AttachError> {
+fn expand(
+    provider: &'static str,
+    point: &Point,
+    names: Names,
+    kernel: &dyn Kernel,
+) -> Result<Expansion, AttachError> {
     let files = files::find(&point.file, kernel.process());
     if files.is_empty() {
         let name = point.file.clone();
@@ -219,7 +228,7 @@ fn expand(provider: &'static str, point: &Point, kernel: &dyn Kernel) -> Result<
     let wildcard = is_wildcard(&point.file) || point.at.is_wildcard();
     let mut targets = Vec::new();
     for file in &files {
-        match places(file, &point.at, kernel) {
+        match places(file, &point.at, names, kernel) {
             Ok(found) => targets.extend(found.iter().map(|place| target(provider, file, place))),
             // What a wildcard finds may be anything.
             Err(_) if is_wildcard(&point.file) => {}
@@ -239,7 +248,7 @@ fn list(provider: &'static str, pattern: &str, kernel: &dyn Kernel) -> Result<Ve
     if point.file.chars().all(|c| c == '*') {
         return Ok(Vec::new());
     }
-    match expand(provider, &point, kernel) {
+    match expand(provider, &point, Names::All, kernel) {
         Ok(expansion) => Ok(expansion.targets),
         Err(AttachError::NoMatch | AttachError::Unknown { .. }) => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -251,11 +260,14 @@ fn target(provider: &'static str, file: &Path, place: &str) -> Target {
 }
 
 /// The places in a file, as they stand in targets.
-fn places(file: &Path, at: &At, kernel: &dyn Kernel) -> Result<Vec<String>, AttachError> {
+fn places(file: &Path, at: &At, names: Names, kernel: &dyn Kernel) -> Result<Vec<String>, AttachError> {
     let elf = open(file)?;
     match at {
         At::Function { name, .. } if is_wildcard(name) => {
-            Ok(functions(&elf, &|symbol| matches(name, symbol)).into_iter().map(str::to_owned).collect())
+            Ok(functions(&elf, names, &|symbol| matches(name, symbol))
+                .into_iter()
+                .map(str::to_owned)
+                .collect())
         }
         At::Function { name, offset } => {
             let symbol = elf.symbol(name).ok_or_else(|| unknown_function(&elf, name))?;
@@ -270,20 +282,26 @@ fn places(file: &Path, at: &At, kernel: &dyn Kernel) -> Result<Vec<String>, Atta
                 let reason = format!("`{name}` has {} bytes", symbol.size);
                 return Err(AttachError::Unsupported { reason });
             }
+            begins_an_instruction(&elf, &symbol, *offset)?;
             Ok(vec![match offset {
                 0 => name.clone(),
                 offset => format!("{name}+{offset}"),
             }])
         }
         At::Address(address) => match elf.file_offset(*address) {
-            Some(_) => Ok(vec![format!("{address:#x}")]),
+            Some(_) => {
+                if let Some(function) = elf.symbols().into_iter().find(|symbol| is_within(symbol, *address)) {
+                    begins_an_instruction(&elf, &function, address - function.address)?;
+                }
+                Ok(vec![format!("{address:#x}")])
+            }
             None => {
                 let what = format!("{} has no code at {address:#x}", file.display());
                 Err(AttachError::Unsupported { reason: what })
             }
         },
         At::Source(name) => {
-            let found = functions(&elf, &|symbol| point::is_named(symbol, name));
+            let found = functions(&elf, names, &|symbol| point::is_named(symbol, name));
             if found.is_empty() && !is_wildcard(name) {
                 return Err(unknown_function(&elf, name));
             }
@@ -305,15 +323,58 @@ fn places(file: &Path, at: &At, kernel: &dyn Kernel) -> Result<Vec<String>, Atta
     }
 }
 
-/// The functions that are `wanted` and that the kernel can probe, each place once.
-fn functions<'f>(elf: &'f Elf, wanted: &dyn Fn(&str) -> bool) -> Vec<&'f str> {
-    let mut seen = FxHashSet::default();
-    let symbols = elf.symbols().into_iter();
+fn is_within(symbol: &Symbol<'_>, address: u64) -> bool {
+    let into = address.checked_sub(symbol.address);
+    symbol.kind == Kind::Function && into.is_some_and(|into| into < symbol.size)
+}
+
+/// A probe within an instruction would make another one of it, in all processes. It can be told where a function has a size.
+fn begins_an_instruction(elf: &Elf, symbol: &Symbol<'_>, offset: u64) -> Result<(), AttachError> {
+    if offset == 0 || symbol.kind != Kind::Function || offset >= symbol.size {
+        return Ok(());
+    }
     let code = elf.code();
-    let functions = symbols.filter(|symbol| {
-        symbol.kind == Kind::Function && wanted(symbol.name) && code::can_be_probed(code.at(symbol.address))
-    });
-    functions.filter(|symbol| seen.insert(symbol.address)).map(|symbol| symbol.name).collect()
+    let code = code.at(symbol.address);
+    let code = code.get(..symbol.size as usize).unwrap_or(code);
+    let Some((start, next)) = code::around(code, offset) else { return Ok(()) };
+    let name = symbol.name;
+    Err(AttachError::Unsupported {
+        reason: format!(
+            "`{name}+{offset}` is within an instruction; the one that it belongs to is at `{name}+{start}`, and the next at `{name}+{next}`"
+        ),
+    })
+}
+
+/// Of functions that have several names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    All,
+    /// Each place is probed once.
+    OneEach,
+}
+
+/// The functions that are `wanted` and that the kernel can probe.
+fn functions<'f>(elf: &'f Elf, names: Names, wanted: &dyn Fn(&str) -> bool) -> Vec<&'f str> {
+    let symbols = elf.symbols();
+    let code = elf.code();
+    // Those that choose another one come last: where that has a name of its own, it is known by it.
+    let (functions, resolvers): (Vec<_>, Vec<_>) = symbols
+        .iter()
+        .filter(|symbol| symbol.kind != Kind::Data && wanted(symbol.name))
+        .partition(|symbol| symbol.kind == Kind::Function);
+    let functions = functions.into_iter().map(|symbol| (symbol.name, symbol.address));
+    let chosen =
+        resolvers.into_iter().filter_map(|symbol| Some((symbol.name, code::chosen(elf, symbol.name)?)));
+    let mut seen = FxHashSet::default();
+    functions
+        .chain(chosen)
+        .filter(|&(_, address)| code::can_be_probed(code.at(address)))
+        .filter(|&(name, address)| match names {
+            Names::All => seen.insert((name, 0)),
+            Names::OneEach => seen.insert(("", address)),
+        })
+        .map(|(name, _)| name)
+        .collect()
 }
 
 fn unknown_function(elf: &Elf, name: &str) -> AttachError {
@@ -350,11 +411,6 @@ fn arguments(function: &Function) -> Vec<Arg> {
             Some(Arg { name, ty, place })
         })
         .collect()
-}
-
-/// `struct node * head`, as C declares it.
-fn declare(structs: &Structs, ty: &Type, name: &str) -> String {
-    format!("{} {name}", structs.type_name(ty).replace(" __user", ""))
 }
 
 /// Where a symbol of the probed file lies in a process, seen from the probe.

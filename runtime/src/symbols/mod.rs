@@ -11,6 +11,7 @@
 
 mod follow;
 mod jit;
+pub mod names;
 mod spaces;
 
 use std::cell::{OnceCell, RefCell};
@@ -110,7 +111,7 @@ impl UserSymbols {
                 .enable_auto_reload(false)
                 .enable_code_info(self.with_lines)
                 .enable_inlined_fns(self.with_lines)
-                .enable_demangling(self.demangle)
+                .enable_demangling(false)
                 .set_debug_dirs(self.debug_dirs.clone())
                 .build()
         });
@@ -125,22 +126,24 @@ impl UserSymbols {
         let here = at(offset);
         let starts_here = here.as_ref().is_some_and(|symbol| symbol.offset == 0);
         if !returned || starts_here || offset == 0 {
-            return here.map_or_else(Vec::new, |symbol| calls(&symbol, 0));
+            return here.map_or_else(Vec::new, |symbol| calls(&symbol, 0, self.demangle));
         }
-        at(offset - 1).map_or_else(Vec::new, |symbol| calls(&symbol, 1))
+        at(offset - 1).map_or_else(Vec::new, |symbol| calls(&symbol, 1, self.demangle))
     }
 }
 
 /// The functions of a symbol, innermost first.
-fn calls(symbol: &Sym<'_>, behind: u64) -> Vec<Call> {
+fn calls(symbol: &Sym<'_>, behind: u64, demangle: bool) -> Vec<Call> {
+    let named =
+        |name: &str| if demangle { names::demangled(name) } else { None }.unwrap_or_else(|| name.to_owned());
     // Each function has the place of the next one's call; the innermost has the address's own.
     let inlined = symbol.inlined.iter().rev().map(|call| Call {
-        name: call.name.to_string(),
+        name: named(&call.name),
         offset: None,
         source: call.code_info.as_ref().and_then(source),
     });
     let own = Call {
-        name: symbol.name.to_string(),
+        name: named(&symbol.name),
         offset: Some(symbol.offset as u64 + behind),
         source: symbol.code_info.as_deref().and_then(source),
     };

@@ -42,12 +42,12 @@ pub enum AttachFact {
         #[label("no match")]
         at: Span,
     },
-    #[error("this kernel cannot trace `{text}`: {reason}")]
+    #[error("`{text}` cannot be traced: {reason}")]
     #[diagnostic(code("rt::unsupported"))]
     Unsupported {
         text: String,
         reason: String,
-        #[label("not on this kernel")]
+        #[label("this one")]
         at: Span,
     },
     #[error("the script has {found} attach points, and no more than {limit} are allowed")]

@@ -4,11 +4,13 @@ use std::ffi::CString;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use iced_x86::{Decoder, DecoderOptions};
+
 use crate::elf::Elf;
 use crate::providers::registers::{ARCH, Arch};
 
 /// Whether the kernel may put a probe where these bytes are the code: it refuses instructions of x86-64 with the prefixes `lock`, `cs`,
-/// `ds`, `es` and `ss` (6.18). What it refuses besides is found when it is asked; that takes long where it is one of thousands.
+/// `ds`, `es` and `ss`, and those of AVX (6.18). What it refuses besides is found when it is asked; that takes long where it is one of thousands.
 pub fn can_be_probed(code: &[u8]) -> bool {
     match ARCH {
         Arch::X86_64 => {
@@ -17,9 +19,31 @@ pub fn can_be_probed(code: &[u8]) -> bool {
             };
             // `notrack` of an indirect jump is the prefix of `ds`.
             let mut prefixes = code.iter().take(14).take_while(is_prefix);
-            !prefixes.any(|byte| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0xf0))
+            let is_refused = prefixes.any(|byte| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0xf0));
+            !is_refused && !matches!(code.iter().find(|byte| !is_prefix(byte)), Some(0x62 | 0xc4 | 0xc5))
         }
         Arch::Aarch64 => true,
+    }
+}
+
+/// Where the instruction begins that has its middle at `offset`, and where the next one does, counted from the beginning of a function
+/// with this code; `None` where an instruction begins at `offset`, or where it cannot be told.
+pub fn around(code: &[u8], offset: u64) -> Option<(u64, u64)> {
+    match ARCH {
+        Arch::X86_64 => {
+            let mut decoder = Decoder::new(64, code, DecoderOptions::NONE);
+            while decoder.can_decode() && decoder.ip() < offset {
+                let start = decoder.ip();
+                if decoder.decode().is_invalid() {
+                    return None;
+                }
+                if decoder.ip() > offset {
+                    return Some((start, decoder.ip()));
+                }
+            }
+            None
+        }
+        Arch::Aarch64 => (!offset.is_multiple_of(4)).then(|| (offset & !3, (offset | 3) + 1)),
     }
 }
 
@@ -54,12 +78,34 @@ mod tests {
         if ARCH != Arch::X86_64 {
             return;
         }
-        for code in [&[0xf0, 0xff, 0x0f][..], &[0x66, 0x2e, 0x0f, 0x1f, 0x84], &[0xf2, 0x3e]] {
+        for code in [
+            &[0xf0, 0xff, 0x0f][..],
+            &[0x66, 0x2e, 0x0f, 0x1f, 0x84],
+            &[0xf2, 0x3e],
+            &[0xc5, 0xf9, 0x6e, 0xc6],
+            &[0x62, 0xf1],
+        ] {
             assert!(!can_be_probed(code), "{code:x?}");
         }
         for code in [&[0xf3, 0x0f, 0x1e, 0xfa][..], &[0x55], &[0x48, 0xf0], &[]] {
             assert!(can_be_probed(code), "{code:x?}");
         }
+    }
+
+    #[test]
+    fn places_within_instructions_are_found() {
+        if ARCH != Arch::X86_64 {
+            return;
+        }
+        // movzbl %sil,%eax; add %edi,%eax; vzeroupper; ret
+        let code = [0x40, 0x0f, 0xb6, 0xc6, 0x01, 0xf8, 0xc5, 0xf8, 0x77, 0xc3];
+        for (offset, expected) in
+            [(3, Some((0, 4))), (4, None), (5, Some((4, 6))), (7, Some((6, 9))), (9, None), (10, None)]
+        {
+            assert_eq!(around(&code, offset), expected, "{offset}");
+        }
+        // What is no code cannot be told.
+        assert_eq!(around(&[0x06, 0x06, 0x06], 2), None);
     }
 
     #[test]

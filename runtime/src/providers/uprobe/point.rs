@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use rtscript_lang::provider::AttachError;
 
 use crate::providers::pattern::{is_wildcard, matches};
+use crate::symbols::names;
 
 const FORM: &str =
     "FILE:FUNCTION, FILE:FUNCTION+OFFSET, FILE:0xADDRESS, FILE:cpp:\"NAME\" or FILE@SOURCE:LINE";
@@ -114,38 +115,11 @@ fn unquoted(text: &str) -> Cow<'_, str> {
 
 /// Whether a symbol is that of a function with this name in its source. Without parameters all are meant that have the name.
 pub fn is_named(symbol: &str, name: &str) -> bool {
-    let Some(whole) = demangled(symbol) else { return false };
     let is = |text: &str| if is_wildcard(name) { matches(name, text) } else { name == text };
-    is(&whole) || is(without_parameters(&whole))
-}
-
-fn demangled(symbol: &str) -> Option<String> {
-    if let Ok(name) = rustc_demangle::try_demangle(symbol) {
-        return Some(format!("{name:#}"));
-    }
-    if !symbol.starts_with("_Z") {
-        return None;
-    }
-    cpp_demangle::Symbol::new(symbol).ok()?.demangle().ok()
-}
-
-/// `a::b` of `a::b(int, char const*) const`.
-fn without_parameters(name: &str) -> &str {
-    // The parameters are the last thing in parentheses that is not within others.
-    let mut depth = 0;
-    for (at, c) in name.char_indices().rev() {
-        match c {
-            ')' => depth += 1,
-            '(' => {
-                depth -= 1;
-                if depth == 0 {
-                    return &name[..at];
-                }
-            }
-            _ => {}
-        }
-    }
-    name
+    // Most names are not mangled, and most that are, are not meant.
+    [names::demangled_name, names::demangled_call, names::demangled]
+        .iter()
+        .any(|form| form(symbol).is_some_and(|text| is(&text)))
 }
 
 #[cfg(test)]
@@ -197,6 +171,9 @@ mod tests {
         }
         for name in ["tracer::call(int)", "call", "tracer"] {
             assert!(!is_named("_ZN6tracer4callEl", name), "{name}");
+        }
+        for name in ["A::tw<int>", "A::tw<int>(int)", "int A::tw<int>(int)", "A::tw*"] {
+            assert!(is_named("_ZN1A2twIiEET_S1_", name), "{name}");
         }
         assert!(is_named("_ZN4core3fmt5write17h0123456789abcdefE", "core::fmt::write"));
         assert!(!is_named("malloc", "malloc"));
