@@ -24,6 +24,9 @@ pub const WRONG: u8 = 1;
 /// The exit code where the kernel refuses to load or to attach.
 pub const REFUSED: u8 = 255;
 
+/// So many errors and warnings of a script are shown; the others are counted.
+pub const MOST_SHOWN: usize = 20;
+
 /// Why a run ended before its time: what to say, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
@@ -46,8 +49,10 @@ impl Failure {
 
     /// Everything that is wrong with a script.
     pub fn wrong<E: Diagnostic + Send + Sync + 'static>(errors: Vec<E>, sources: &Sources) -> Failure {
+        let more = more(errors.len(), "error");
         let report = |error| Problem::Report(at_calls(error, sources));
-        Failure { code: WRONG, problems: errors.into_iter().map(report).collect() }
+        let shown = errors.into_iter().take(MOST_SHOWN).map(report);
+        Failure { code: WRONG, problems: shown.chain(more.map(Problem::Line)).collect() }
     }
 
     /// The kernel does not take what was compiled.
@@ -74,6 +79,15 @@ impl Failure {
     }
 }
 
+/// What is said of those that are not shown.
+pub fn more(count: usize, what: &str) -> Option<String> {
+    match count.saturating_sub(MOST_SHOWN) {
+        0 => None,
+        1 => Some(format!("there is 1 more {what}")),
+        more => Some(format!("there are {more} more {what}s")),
+    }
+}
+
 /// A line on standard error.
 pub fn say(message: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{message}");
@@ -86,7 +100,7 @@ pub fn warn<W: Diagnostic + Send + Sync + 'static>(warning: W, sources: &Sources
 
 /// A report that also shows the calls of macros that led to it.
 fn at_calls<E: Diagnostic + Send + Sync + 'static>(error: E, sources: &Sources) -> Report {
-    Report::new(Called::new(error, sources)).with_source_code(sources.clone())
+    Report::new(Called::new(error, sources))
 }
 
 /// An attach point that the kernel does not let us attach to.

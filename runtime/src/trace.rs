@@ -30,7 +30,7 @@ use crate::list::{list_targets, provider_of};
 use crate::load::{LoadError, LoadOptions, load};
 use crate::output::{Buffering, Format, Printer, Writer};
 use crate::providers::PROVIDERS;
-use crate::report::{Failure, NotLinked, Problem, TooLarge, TooManyMaps, warn};
+use crate::report::{Failure, MOST_SHOWN, NotLinked, Problem, TooLarge, TooManyMaps, more, say, warn};
 use crate::session::child::{Child, split_words, watch};
 use crate::session::{Mode, Session, Settings};
 use crate::show::{InKernel, Logs, Show};
@@ -248,8 +248,11 @@ pub(crate) fn checked(
 /// Shows the warnings unless they are not wanted.
 fn show_warnings(checked: &Checked, parsed: &Parsed, line: &CommandLine) {
     if !line.no_warnings {
-        for warning in &checked.warnings {
+        for warning in checked.warnings.iter().take(MOST_SHOWN) {
             warn(warning.clone(), &parsed.sources);
+        }
+        if let Some(more) = more(checked.warnings.len(), "warning") {
+            say(format_args!("rtscript: {more}"));
         }
     }
 }

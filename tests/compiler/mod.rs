@@ -111,7 +111,7 @@ pub fn render<E: Diagnostic + Send + Sync + 'static>(errors: Vec<E>, sources: &S
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(100);
     let mut text = String::new();
     for error in errors {
-        let report = Report::new(Called::new(error, sources)).with_source_code(sources.clone());
+        let report = Report::new(Called::new(error, sources));
         handler.render_report(&mut text, report.as_ref()).expect("text takes all");
         text.push('\n');
     }

@@ -33,6 +33,8 @@ pub(super) struct Instance<'a> {
     pub filter_pid: Option<u32>,
     /// In the order of their declarations.
     pub locals: Vec<Local>,
+    /// It is the body of a function that nothing calls, and no program is made of it.
+    pub uncalled: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -54,6 +56,27 @@ impl<'a> Checker<'a> {
                 }
             }
         }
+        self.make_uncalled();
+    }
+
+    /// Functions that nothing calls are looked at as if the first probe called them. What that hands over is not theirs.
+    fn make_uncalled(&mut self) {
+        let Some(first) = self.instances.first() else { return };
+        let of = |probe| Instance {
+            probe,
+            at: probe.span,
+            targets: vec![first.targets[0].clone()],
+            context: Uses::default().trim(first.context.clone()),
+            provider: first.provider,
+            dispatch: None,
+            probe_type: first.probe_type,
+            expanded: None,
+            filter_pid: None,
+            locals: Vec::new(),
+            uncalled: true,
+        };
+        let uncalled: Vec<Instance<'a>> = self.script.uncalled.iter().map(of).collect();
+        self.instances.extend(uncalled);
     }
 
     /// Makes the instances of one attach point, and tells how many targets it has.
@@ -139,6 +162,7 @@ impl<'a> Checker<'a> {
                 expanded,
                 filter_pid: self.options.filter_pid.filter(|_| by_process),
                 locals: Vec::new(),
+                uncalled: false,
             });
         }
         count

@@ -208,10 +208,14 @@ impl Checker<'_> {
             }
             let instance = &self.instances[self.walk.instance?];
             let elsewhere = instance.locals.iter().find(|local| local.name == name).map(|local| local.span);
-            let visible = self.walk.scopes.iter().flatten().map(|(name, _)| name.as_str());
-            let nearest = nearest(name, visible);
-            // A macro's own variables have a number behind their name.
-            let name = name.split('\'').next().unwrap_or(name).to_string();
+            // Those of macros and functions have a number behind their name.
+            let written = |name: &'_ str| name.split('\'').next().unwrap_or(name).to_string();
+            let name = written(name);
+            let visible = self.walk.scopes.iter().flatten();
+            let mut visible: Vec<String> = visible.map(|(name, _)| written(name)).collect();
+            // One of the same name belongs to another body.
+            visible.retain(|known| *known != name);
+            let nearest = nearest(&name, visible.iter().map(String::as_str));
             let later = elsewhere.is_some_and(|elsewhere| elsewhere.start > span.start);
             let help = match elsewhere {
                 Some(_) if later => None,

@@ -220,7 +220,7 @@ impl Checker<'_> {
                     Some(ty)
                 }
                 Some((None, at)) => {
-                    if self.errors.is_empty() {
+                    if self.errors.is_empty() && !self.passed_over {
                         self.error(TypeFact::Untyped { what: error::map_key(&name), at });
                     }
                     None

@@ -125,6 +125,7 @@ pub fn check(
         errors: Vec::new(),
         warnings: Vec::new(),
         parameters: Vec::new(),
+        passed_over: false,
         quiet: false,
         walk: Walk::default(),
     };
@@ -154,6 +155,8 @@ struct Checker<'a> {
     errors: Vec<CheckError>,
     warnings: Vec<Warning>,
     parameters: Vec<Parameter>,
+    /// Something has no type because no probe calls the function that it is in.
+    passed_over: bool,
     /// While types are being found out, nothing is reported and no action is kept.
     quiet: bool,
     walk: Walk,
@@ -166,6 +169,9 @@ impl Checker<'_> {
         for index in 0..self.instances.len() {
             let (predicate, body) = self.walk_body(index);
             let instance = &self.instances[index];
+            if instance.uncalled {
+                continue;
+            }
             let locals = instance
                 .locals
                 .iter()
@@ -231,6 +237,11 @@ impl Checker<'_> {
         }
         let fact = fact.into();
         if self.errors.iter().any(|error| error.fact.is_like(&fact)) {
+            return;
+        }
+        let uncalled = self.walk.instance.is_some_and(|index| self.instances[index].uncalled);
+        if uncalled && fact.is_of_probe() {
+            self.passed_over = true;
             return;
         }
         let expanded = self.walk.instance.and_then(|index| self.instances[index].expanded.clone());

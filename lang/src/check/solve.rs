@@ -333,7 +333,7 @@ impl<'a> Checker<'a> {
             let entity = &self.entities.all[id];
             let what = entity.what.clone();
             match (&entity.shape, &entity.annotated, entity.assigned) {
-                (None, None, Some(at)) if self.errors.is_empty() => {
+                (None, None, Some(at)) if self.errors.is_empty() && !self.passed_over => {
                     self.error(TypeFact::Untyped { what, at })
                 }
                 (Some(Shape::Int(int)), None, _) if int.is_lossy() => {

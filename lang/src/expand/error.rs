@@ -135,7 +135,11 @@ pub enum ExpandError {
 
 /// A number of arguments in words.
 pub fn arguments(count: usize) -> String {
-    if count == 1 { "1 argument".to_owned() } else { format!("{count} arguments") }
+    match count {
+        0 => "no arguments".to_owned(),
+        1 => "1 argument".to_owned(),
+        count => format!("{count} arguments"),
+    }
 }
 
 impl ExpandError {

@@ -39,6 +39,7 @@ impl Expander<'_> {
         view: View<'_>,
     ) -> Expr {
         let Function { source, body } = &**function;
+        self.called.insert(source.name.name.clone());
         let called_at = at(span, view);
         if source.params.len() != args.len() {
             self.error(ExpandError::FunctionArguments {
@@ -53,6 +54,45 @@ impl Expander<'_> {
         let Some((number, shift)) = self.enter(body, span, view) else {
             return super::copy::nothing(called_at);
         };
+        let args: Vec<Expr> = args.iter().map(|arg| self.expr(arg, view)).collect();
+        called_block(self.function_block(function, args, (number, shift), view), called_at)
+    }
+
+    /// The bodies of the functions that nothing calls. What they call counts as called; functions mostly stand behind those that
+    /// they call, so the last one comes first.
+    pub(super) fn uncalled(&mut self, functions: &[Rc<Function>]) -> Vec<Probe> {
+        let mut bodies = Vec::new();
+        for function in functions.iter().rev() {
+            let source = &function.source;
+            if self.called.contains(&source.name.name) {
+                continue;
+            }
+            self.calls += 1;
+            let mut body = self.function_block(function, Vec::new(), (self.calls, 0), None);
+            if let Some(value) = body.value.take() {
+                body.stmts.push(Stmt { span: value.span, kind: StmtKind::Discard(*value) });
+            }
+            bodies.push(Probe {
+                span: source.span,
+                name: None,
+                attach_points: Vec::new(),
+                predicate: None,
+                body,
+            });
+        }
+        bodies.reverse();
+        bodies
+    }
+
+    /// The block that stands for a function. Parameters without an argument have no value.
+    fn function_block(
+        &mut self,
+        function: &Rc<Function>,
+        args: Vec<Expr>,
+        (number, shift): (u32, u32),
+        view: View<'_>,
+    ) -> Block {
+        let Function { source, body } = &**function;
         let returns_value = source.result.is_some() || any_return(&source.body, true);
         let early = match source.body.stmts.split_last() {
             _ if source.body.value.is_some() => source.body.stmts.iter().any(may_return),
@@ -77,12 +117,13 @@ impl Expander<'_> {
         let ident = |name: &str| Ident { name: name.to_owned(), span: here };
         let declare = |name, ty, value| Stmt { kind: StmtKind::Let { name, ty, value }, span: here };
         let mut stmts = Vec::new();
-        for (param, arg) in source.params.iter().zip(args) {
-            let value = self.expr(arg, view);
+        let mut args = args.into_iter();
+        for param in &source.params {
+            let value = args.next();
             let name = self.variable_ident(&param.name, Some(&frame));
             let ty = self.ty(&param.ty, Some(&frame));
-            let span = value.span;
-            stmts.push(Stmt { kind: StmtKind::Let { name, ty: Some(ty), value: Some(value) }, span });
+            let span = value.as_ref().map_or(name.span, |value| value.span);
+            stmts.push(Stmt { kind: StmtKind::Let { name, ty: Some(ty), value }, span });
         }
         if let Some(result) = &returns.result {
             let ty = source.result.as_ref().map(|ty| self.ty(ty, Some(&frame)));
@@ -105,7 +146,7 @@ impl Expander<'_> {
         stmts.extend(copy.stmts);
         stmts.extend(copy.value.map(|value| Stmt { span: value.span, kind: StmtKind::Expr(*value) }));
         let value = returns.result.map(|name| Box::new(Expr { kind: ExprKind::Variable(name), span: here }));
-        called_block(Block { span: copy.span, stmts, value }, called_at)
+        Block { span: copy.span, stmts, value }
     }
 
     /// The statements of a block of a function; what follows one that may return is only reached if it did not.

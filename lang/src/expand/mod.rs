@@ -24,6 +24,7 @@ use std::rc::Rc;
 
 use rtscript_syntax::ast::{self, Item, Script};
 use rtscript_syntax::source::Sources;
+use rustc_hash::FxHashSet;
 
 pub use called::Called;
 pub use error::ExpandError;
@@ -54,17 +55,19 @@ pub fn expand(script: Script, sources: &mut Sources) -> Result<Script, Vec<Expan
         nodes: 0,
         depth: 0,
         loops: 0,
+        called: FxHashSet::default(),
         full: false,
     };
     for item in macros {
         expander.define(item);
     }
-    for function in functions {
-        expander.define_function(function);
+    for function in &functions {
+        expander.define_function(Rc::clone(function));
     }
     let items = rest.iter().map(|item| expander.item(item)).collect();
+    let uncalled = expander.uncalled(&functions);
     if expander.errors.is_empty() {
-        return Ok(Script { items, ..script });
+        return Ok(Script { items, uncalled, ..script });
     }
     expander.errors.sort_by_key(ExpandError::start);
     Err(expander.errors)
@@ -83,6 +86,8 @@ struct Expander<'s> {
     depth: u32,
     /// Loops of the function that is being made around the place.
     loops: u32,
+    /// The names of the functions that something calls.
+    called: FxHashSet<String>,
     /// There is too much already: macros are left alone, so that the walk ends.
     full: bool,
 }

@@ -13,6 +13,9 @@ pub struct Script {
     pub config: Option<Config>,
     pub imports: Vec<Import>,
     pub items: Vec<Item>,
+    /// Of an expanded script: the bodies of functions that nothing calls, as probes without attach points. They are checked,
+    /// and nothing else.
+    pub uncalled: Vec<Probe>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

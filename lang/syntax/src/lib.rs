@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows what a script means, and nothing here does I/O. Only this crate sees tokens.
 
+mod around;
 pub mod ast;
 mod cast;
 mod cdef;

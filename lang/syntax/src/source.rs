@@ -8,9 +8,10 @@
 //! Where a macro is called, its source is there once more, at other offsets, and says where the call is. So
 //! a span of what a call became leads to the macro's line and to the call.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use miette::{MietteError, SourceCode, SourceSpan, SpanContents};
 
 /// A stretch of source text, in bytes: `start` is the first byte, `end` the one after the last.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -67,7 +68,9 @@ pub struct Source {
     /// The call that brought this copy of a text about.
     pub called_at: Option<Span>,
     /// Where each line of `text` begins.
-    lines: Arc<[u32]>,
+    pub(crate) lines: Arc<[u32]>,
+    /// The parts of very long lines that are shown, as ranges of `text`; see `around.rs`.
+    pub(crate) windows: Vec<Range<usize>>,
 }
 
 impl Source {
@@ -76,7 +79,7 @@ impl Source {
         let text = text.into();
         let newlines = text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n');
         let lines = std::iter::once(0).chain(newlines.map(|(_, next)| next)).collect();
-        Source { name: name.into(), lines, text: text.into(), start: 0, called_at: None }
+        Source { name: name.into(), lines, text: text.into(), start: 0, called_at: None, windows: Vec::new() }
     }
 
     /// The span of the whole text.
@@ -115,7 +118,7 @@ impl Source {
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// In the order of their offsets.
-    sources: Vec<Arc<Source>>,
+    pub(crate) sources: Vec<Arc<Source>>,
 }
 
 impl Sources {
@@ -158,28 +161,6 @@ impl Sources {
     /// The text under a span, or "" where there is none.
     pub fn slice(&self, span: Span) -> &str {
         self.find(span).map_or("", |source| source.slice(span))
-    }
-}
-
-impl SourceCode for Source {
-    fn read_span<'a>(
-        &'a self,
-        span: &SourceSpan,
-        lines_before: usize,
-        lines_after: usize,
-    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let start = self.start as usize;
-        let local = span.offset().checked_sub(start).ok_or(MietteError::OutOfBounds)?;
-        let found =
-            self.text.read_span(&SourceSpan::new(local.into(), span.len()), lines_before, lines_after)?;
-        Ok(Box::new(MietteSpanContents::new_named(
-            self.name.clone(),
-            found.data(),
-            SourceSpan::new((found.span().offset() + start).into(), found.span().len()),
-            found.line(),
-            found.column(),
-            found.line_count(),
-        )))
     }
 }
 

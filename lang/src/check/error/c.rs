@@ -4,6 +4,8 @@ use miette::Diagnostic;
 use rtscript_syntax::source::Span;
 use thiserror::Error;
 
+use super::words;
+
 #[derive(Clone, Debug, PartialEq, Error, Diagnostic)]
 pub enum CFact {
     /// A macro that is more, or less, than an expression.
@@ -82,14 +84,14 @@ pub enum CFact {
         at: Span,
     },
 
-    #[error("`{from}` cannot become `{to}`: it has {has} bytes, and {wants} are wanted")]
+    #[error("`{from}` cannot become `{to}`: it has {} instead of {wants}", words::counted(*has, "byte"))]
     #[diagnostic(code("rt::cast-size"))]
     CastSize {
         from: String,
         to: String,
         has: u32,
         wants: u32,
-        #[label("{has} bytes")]
+        #[label("{}", words::counted(*has, "byte"))]
         at: Span,
     },
 

@@ -190,7 +190,7 @@ pub enum Fact {
         at: Span,
     },
     /// `argN`, and the probe has fewer.
-    #[error("`{probe}` has {count} arguments as words, and no `arg{index}`")]
+    #[error("`{probe}` has {} as words, and no `arg{index}`", words::arguments(*count))]
     #[diagnostic(code("rt::no-word"))]
     NoWord {
         probe: String,
@@ -269,7 +269,7 @@ pub enum Fact {
         at: Span,
     },
     /// Another number of arguments than a function in C has parameters.
-    #[error("`{name}` takes {expected} arguments, and got {found}")]
+    #[error("`{name}` takes {}, and got {found}", words::arguments(*expected))]
     #[diagnostic(code("rt::argument-count"))]
     ForeignArity {
         name: String,
@@ -467,6 +467,20 @@ impl Fact {
     pub fn is_like(&self, other: &Fact) -> bool {
         let code = |fact: &Fact| fact.code().map(|code| code.to_string());
         self.start() == other.start() && code(self) == code(other)
+    }
+
+    /// Whether it may be right in another probe.
+    pub fn is_of_probe(&self) -> bool {
+        matches!(
+            self,
+            Fact::NoArguments { .. }
+                | Fact::UnknownArgument { .. }
+                | Fact::NoRetval { .. }
+                | Fact::NoWord { .. }
+                | Fact::UnreadableArgument { .. }
+                | Fact::UnknownUserSymbol { .. }
+                | Fact::Place(PlaceFact::NotHere { .. } | PlaceFact::Context { .. })
+        )
     }
 
     pub fn kernel(error: KernelError, at: Span) -> Fact {

@@ -4,6 +4,8 @@ use miette::Diagnostic;
 use rtscript_syntax::source::Span;
 use thiserror::Error;
 
+use super::words;
+
 #[derive(Clone, Debug, PartialEq, Error, Diagnostic)]
 pub enum TypeFact {
     /// Two uses of one variable, key or value that no type suits.
@@ -107,7 +109,7 @@ pub enum TypeFact {
         #[label("this is `{ty}`")]
         at: Span,
     },
-    #[error("this tuple has {count} elements, and no number {index}")]
+    #[error("this tuple has {}, and no number {index}", words::counted(*count as u64, "element"))]
     #[diagnostic(code("rt::tuple-index"))]
     TupleIndex {
         index: u32,
@@ -115,7 +117,7 @@ pub enum TypeFact {
         #[label("elements count from 0")]
         at: Span,
     },
-    #[error("this array has {count} elements, and no number {index}")]
+    #[error("this array has {}, and no number {index}", words::counted(*count, "element"))]
     #[diagnostic(code("rt::array-index"))]
     ArrayIndex {
         index: i128,

@@ -24,16 +24,25 @@ pub fn format_of(function: &str) -> String {
     format!("the format of `{function}`")
 }
 
+/// A number and what there are so many of: "1 byte", "2 bytes", "no bytes".
+pub fn counted(count: impl Into<u64>, one: &str) -> String {
+    match count.into() {
+        0 => format!("no {one}s"),
+        1 => format!("1 {one}"),
+        count => format!("{count} {one}s"),
+    }
+}
+
 pub fn arguments(count: usize) -> String {
-    if count == 1 { "1 argument".to_string() } else { format!("{count} arguments") }
+    counted(count as u64, "argument")
 }
 
 /// How many arguments a function takes.
 pub fn arity((least, most): (usize, usize)) -> String {
     match (least, most) {
-        (0, 0) => "no arguments".to_string(),
         (least, usize::MAX) => format!("at least {}", arguments(least)),
         (least, most) if least == most => arguments(least),
+        (0, most) => format!("at most {}", arguments(most)),
         (least, most) => format!("{least} to {}", arguments(most)),
     }
 }
