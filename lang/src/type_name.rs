@@ -17,7 +17,9 @@ impl Structs {
             Type::String(capacity) => format!("string[{capacity}]"),
             Type::Buffer(capacity) => format!("buffer[{capacity}]"),
             Type::Pointer(to, Space::User) => format!("{} __user *", self.type_name(to)),
-            Type::Pointer(to, Space::Kernel | Space::Context) => format!("{} *", self.type_name(to)),
+            Type::Pointer(to, Space::Kernel | Space::Either | Space::Context) => {
+                format!("{} *", self.type_name(to))
+            }
             Type::Struct(id) => {
                 let of = &self.structs[*id];
                 let tag = if of.union { "union" } else { "struct" };

@@ -67,6 +67,8 @@ pub struct Int {
 pub enum Space {
     Kernel,
     User,
+    /// One of both, as the address tells while the program runs.
+    Either,
     /// The program's context: read by direct loads at constant offsets only.
     Context,
 }
@@ -94,7 +96,7 @@ impl Stack {
     pub fn header(self) -> u32 {
         match self.space {
             Space::User => 8,
-            Space::Kernel | Space::Context => 0,
+            Space::Kernel | Space::Either | Space::Context => 0,
         }
     }
 

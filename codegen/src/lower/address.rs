@@ -21,8 +21,10 @@ impl Lowering<'_, '_> {
         let pointer = self.pointer(&address);
         match address.memory {
             Memory::Own | Memory::Context => self.as_number(pointer),
-            Memory::Kernel | Memory::User if self.is_in_context(address.base) => self.as_number(pointer),
-            Memory::Kernel | Memory::User => pointer,
+            Memory::Kernel | Memory::User | Memory::Either if self.is_in_context(address.base) => {
+                self.as_number(pointer)
+            }
+            Memory::Kernel | Memory::User | Memory::Either => pointer,
         }
     }
 

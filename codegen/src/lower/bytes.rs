@@ -109,7 +109,7 @@ impl Lowering<'_, '_> {
     /// Copies a value from where it lies.
     pub(super) fn write_from(&mut self, from: &Address, ty: &Type, to: &Address, exact: bool, span: Span) {
         let layout = self.structs().layout(ty).size;
-        let foreign = matches!(from.memory, Memory::Kernel | Memory::User | Memory::Context);
+        let foreign = matches!(from.memory, Memory::Kernel | Memory::User | Memory::Either | Memory::Context);
         let bytes = match ty {
             Type::String(capacity) if foreign => {
                 let long = *capacity > rtscript_lang::record::SMALL_STRING;
@@ -179,10 +179,7 @@ impl Lowering<'_, '_> {
         length: Value,
         span: Span,
     ) -> Value {
-        let helper = match from.memory {
-            Memory::User => Helper::ProbeReadUserStr,
-            Memory::Own | Memory::Context | Memory::Kernel => Helper::ProbeReadKernelStr,
-        };
+        let helper = from.memory.string_reader();
         let source = self.pointer(from);
         let target = self.pointer(to);
         let most = self.b.constant(length).map_or(self.program.config.max_strlen, |length| length as u32);
@@ -311,9 +308,9 @@ impl Lowering<'_, '_> {
         if !pointer.ty.is_scalar() {
             return self.place(pointer);
         }
-        let memory = match &pointer.ty {
-            Type::Pointer(_, Space::User) => Memory::User,
-            _ => Memory::Kernel,
+        let memory = match Memory::of_pointer(&pointer.ty) {
+            Memory::Own | Memory::Context | Memory::Kernel => Memory::Kernel,
+            memory @ (Memory::User | Memory::Either) => memory,
         };
         let base = self.scalar(pointer);
         Address { memory, base, offset: 0, field: None, align: 8 }
@@ -364,10 +361,7 @@ impl Lowering<'_, '_> {
             None => self.b.iconst(i64::from(capacity)),
         };
         self.b.store(Size::W, to.base, to.offset, Operand::Value(length));
-        let helper = match from.memory {
-            Memory::User => Helper::ProbeReadUser,
-            Memory::Own | Memory::Context | Memory::Kernel => Helper::ProbeReadKernel,
-        };
+        let helper = from.memory.reader();
         let source = self.pointer(&from);
         let target = self.pointer(&to.plus(4));
         let result = self.call_reader(helper, target, (Operand::Value(length), capacity), source);
@@ -379,7 +373,7 @@ impl Lowering<'_, '_> {
         let flags = match (stack.space, stack.mode) {
             (Space::User, StackMode::BuildId) => BPF_F_USER_STACK | BPF_F_USER_BUILD_ID,
             (Space::User, StackMode::Symbols | StackMode::Perf | StackMode::Raw) => BPF_F_USER_STACK,
-            (Space::Kernel | Space::Context, _) => 0,
+            (Space::Kernel | Space::Either | Space::Context, _) => 0,
         };
         let mut to = to.clone();
         let mut room = room;

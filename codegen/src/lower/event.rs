@@ -12,7 +12,7 @@ use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::record::{EVENT_HEADER, Form, Record, SMALL_STRING, globals};
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{Expr, ExprKind, Intrinsic};
-use rtscript_lang::types::{Space, Type};
+use rtscript_lang::types::Type;
 
 use super::memory::{Address, Memory};
 use super::user::reads_memory;
@@ -179,7 +179,7 @@ impl Lowering<'_, '_> {
     fn short_tail(&mut self, tail: &Tail, to: &Address, too_long: Block) {
         let whole = self.b.constant(tail.limit).is_some_and(|limit| limit >= i64::from(SMALL_STRING));
         let direct = matches!(self.shared.target.read, ReadForm::Cast)
-            && tail.from.memory == Memory::Kernel
+            && matches!(tail.from.memory, Memory::Kernel | Memory::Either)
             && !self.known.in_context.contains(&tail.from.base)
             && whole;
         if direct {
@@ -210,6 +210,13 @@ impl Lowering<'_, '_> {
     /// of mapped memory would read zero for the whole word.
     fn short_tail_by_words(&mut self, tail: &Tail, to: &Address, too_long: Block) {
         let base = self.pointer(&tail.from);
+        if tail.from.memory == Memory::Either {
+            let of_kernel = self.b.block();
+            let number = self.b.to_compare(base);
+            self.b.branch(Cond::Slt, number, Operand::Imm(0), of_kernel, too_long);
+            self.b.switch_sealed(of_kernel);
+            self.trust(base);
+        }
         let on_page = self.b.binary(AluOp::And, base, Operand::Imm(PAGE as i32 - 1));
         let same_page = self.b.block();
         let last = (PAGE - SMALL_STRING) as i32;
@@ -367,10 +374,7 @@ impl Lowering<'_, '_> {
             return;
         };
         let record = record.clone();
-        let memory = match &argv.ty {
-            Type::Pointer(_, Space::User) => Memory::User,
-            _ => Memory::Kernel,
-        };
+        let memory = Memory::of_pointer(&argv.ty);
         let base = self.scalar(argv);
         let words = (record.fields.len() as u32).min(JOIN_WORDS);
         let capacity = (record.fields.iter().map(|field| match field.ty {

@@ -3,7 +3,7 @@
 use rtscript_lang::record::Record;
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{BinaryOp, CompareOp, Expr, ExprKind, StepPlace, UnaryOp};
-use rtscript_lang::types::{Space, Type};
+use rtscript_lang::types::Type;
 
 use super::memory::{Address, Memory, size_of};
 use super::{Lowering, Storage};
@@ -353,11 +353,7 @@ impl Lowering<'_, '_> {
             ExprKind::Index(base, index) => self.index(base, index, &expr.ty),
             ExprKind::Deref(pointer) => {
                 let base = self.scalar(pointer);
-                let memory = match &pointer.ty {
-                    Type::Pointer(_, Space::User) => Memory::User,
-                    Type::Pointer(_, Space::Context) => Memory::Context,
-                    _ => Memory::Kernel,
-                };
+                let memory = Memory::of_pointer(&pointer.ty);
                 Address { memory, base, offset: 0, field: None, align: 8 }
             }
             ExprKind::TupleField(base, index) => {
@@ -432,7 +428,9 @@ impl Lowering<'_, '_> {
             Type::String(capacity) => *capacity,
             _ => 0,
         };
-        if self.b.constant(index).is_some() || matches!(place.memory, Memory::Kernel | Memory::User) {
+        if self.b.constant(index).is_some()
+            || matches!(place.memory, Memory::Kernel | Memory::User | Memory::Either)
+        {
             if let Some(constant) = self.b.constant(index)
                 && !(0..i64::from(count)).contains(&constant)
                 && place.memory == Memory::Own

@@ -2,12 +2,13 @@
 //!
 //! Kernel memory is read here and nowhere else. With [`ReadForm::Cast`] a read is a plain load; a null or user
 //! pointer is noticed by its sign and counted, and the load then gives zero. With [`ReadForm::Probe`] the helper's
-//! result tells.
+//! result tells. Where an address may be the kernel's or a process's, `bpf_probe_read` and `bpf_probe_read_str` tell them apart:
+//! x86-64 has both in one space, and keeps these helpers for that.
 
 use rtscript_lang::record::globals;
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{BitField, FieldPath};
-use rtscript_lang::types::{Int, StructId, Type};
+use rtscript_lang::types::{Int, Space, StructId, Type};
 
 use super::Lowering;
 use crate::insn::{AluOp, Cond, Helper, Size};
@@ -27,6 +28,38 @@ pub(super) enum Memory {
     Context,
     Kernel,
     User,
+    /// The kernel's or the process's: read by a helper that looks at the address.
+    Either,
+}
+
+impl Memory {
+    /// The helper that reads so many bytes of it.
+    pub fn reader(self) -> Helper {
+        match self {
+            Memory::Own | Memory::Context | Memory::Kernel => Helper::ProbeReadKernel,
+            Memory::User => Helper::ProbeReadUser,
+            Memory::Either => Helper::ProbeRead,
+        }
+    }
+
+    /// The helper that reads a string of it.
+    pub fn string_reader(self) -> Helper {
+        match self {
+            Memory::Own | Memory::Context | Memory::Kernel => Helper::ProbeReadKernelStr,
+            Memory::User => Helper::ProbeReadUserStr,
+            Memory::Either => Helper::ProbeReadStr,
+        }
+    }
+
+    /// What a pointer of this type points into.
+    pub fn of_pointer(ty: &Type) -> Memory {
+        match ty {
+            Type::Pointer(_, Space::User) => Memory::User,
+            Type::Pointer(_, Space::Either) => Memory::Either,
+            Type::Pointer(_, Space::Context) => Memory::Context,
+            _ => Memory::Kernel,
+        }
+    }
 }
 
 /// An address: a base, and how far from it.
@@ -58,7 +91,7 @@ impl Address {
             Memory::Own | Memory::Context => {
                 self.align.min(1 << (self.offset as u32).trailing_zeros().min(3))
             }
-            Memory::Kernel | Memory::User => 8,
+            Memory::Kernel | Memory::User | Memory::Either => 8,
         }
     }
 }
@@ -95,7 +128,7 @@ impl Lowering<'_, '_> {
         let (root, _) = path.steps[0];
         let relocated = self.shared.target.relocate
             && super::is_kernel(&self.structs().structs[root])
-            && matches!(address.memory, Memory::Kernel | Memory::User);
+            && matches!(address.memory, Memory::Kernel | Memory::User | Memory::Either);
         if !relocated {
             return self.flat(address).plus(path.offset);
         }
@@ -177,7 +210,7 @@ impl Lowering<'_, '_> {
                 let at = self.flat(&at);
                 self.load(size, signed, at.base, at.offset)
             }
-            (Memory::Kernel, ReadForm::Probe) | (Memory::User, _) => {
+            (Memory::Kernel, ReadForm::Probe) | (Memory::User | Memory::Either, _) => {
                 let slot = self.b.slot(8);
                 let to = self.slot_address(slot);
                 self.read_bytes_by_helper(address, &to, size.bytes(), span);
@@ -252,10 +285,7 @@ impl Lowering<'_, '_> {
 
     /// Fills `bytes` bytes at `to` by the probe-read helper; zeros and a count where they cannot be read.
     pub(super) fn read_bytes_by_helper(&mut self, from: &Address, to: &Address, bytes: u32, span: Span) {
-        let helper = match from.memory {
-            Memory::User => Helper::ProbeReadUser,
-            Memory::Own | Memory::Context | Memory::Kernel => Helper::ProbeReadKernel,
-        };
+        let helper = from.memory.reader();
         let source = self.pointer(from);
         let target = self.pointer(to);
         let result = self.call_reader(helper, target, (Operand::Imm(bytes as i32), bytes), source);
@@ -272,7 +302,7 @@ impl Lowering<'_, '_> {
             && match from.memory {
                 Memory::Own | Memory::Context => true,
                 Memory::Kernel => matches!(self.shared.target.read, ReadForm::Cast),
-                Memory::User => false,
+                Memory::User | Memory::Either => false,
             };
         if !by_loads {
             self.read_bytes_by_helper(from, to, bytes, span);

@@ -85,7 +85,7 @@ impl Lowering<'_, '_> {
             let left = wanted.len() - done;
             let aligned = match at.memory {
                 Memory::Own | Memory::Context => 1usize << (at.offset as u32).trailing_zeros().min(3),
-                Memory::Kernel | Memory::User => 8,
+                Memory::Kernel | Memory::User | Memory::Either => 8,
             };
             let bytes = 1 << left.min(aligned).ilog2();
             let mut word = [0; 8];

@@ -42,7 +42,9 @@ impl Checker<'_> {
     pub(super) fn address_in_memory(&self, place: Expr, span: Span) -> Result<Expr, Expr> {
         let is_bits = matches!(&place.kind, ExprKind::Field(_, path) if path.bits.is_some());
         match space_of(&place) {
-            Some(space @ (Space::Kernel | Space::User)) if !is_bits => Ok(pointer_to(place, space, span)),
+            Some(space @ (Space::Kernel | Space::User | Space::Either)) if !is_bits => {
+                Ok(pointer_to(place, space, span))
+            }
             Some(_) | None => Err(place),
         }
     }

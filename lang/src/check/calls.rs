@@ -278,7 +278,7 @@ impl Checker<'_> {
     fn stack(&mut self, space: Space, args: &[ast::Expr], span: Span) -> Option<Expr> {
         let mut mode = match (space, self.stack_mode) {
             // The setting is for user stacks too, and those alone have build ids.
-            (Space::Kernel | Space::Context, StackMode::BuildId) => StackMode::Symbols,
+            (Space::Kernel | Space::Either | Space::Context, StackMode::BuildId) => StackMode::Symbols,
             (_, mode) => mode,
         };
         let mut rest = args;
@@ -501,7 +501,7 @@ impl Checker<'_> {
     fn in_space(&mut self, row: &'static Builtin, arg: &ast::Expr, space: Space, span: Span) -> Option<Expr> {
         let value = self.expr(arg)?;
         let to = match &value.ty {
-            Type::Pointer(to, _) if space == Space::User => super::fields::in_user_space((**to).clone()),
+            Type::Pointer(to, _) if space == Space::User => super::fields::seen_in(space, (**to).clone()),
             Type::Pointer(to, _) => (**to).clone(),
             Type::Int(_) => Type::Void,
             _ => return self.wrong_type(&error::argument_of(row.name), "a pointer", &value),

@@ -102,8 +102,8 @@ impl Checker<'_> {
             return None;
         };
         let mut ty = member.ty.clone();
-        if space_of(&place) == Some(Space::User) {
-            ty = in_user_space(ty);
+        if let Some(space @ (Space::User | Space::Either)) = space_of(&place) {
+            ty = seen_in(space, ty);
         }
         let path = self.path_of(member, name.span)?;
         // A member of a member is one way from the outer structure.
@@ -288,11 +288,11 @@ pub(super) fn space_of(place: &Expr) -> Option<Space> {
     }
 }
 
-/// A type as it is read from user memory.
-pub(super) fn in_user_space(ty: Type) -> Type {
+/// A type as it is read from memory of this space: its pointers point there too.
+pub(super) fn seen_in(space: Space, ty: Type) -> Type {
     match ty {
-        Type::Pointer(to, _) => Type::Pointer(Box::new(in_user_space(*to)), Space::User),
-        Type::Array(element, count) => Type::Array(Box::new(in_user_space(*element)), count),
+        Type::Pointer(to, _) => Type::Pointer(Box::new(seen_in(space, *to)), space),
+        Type::Array(element, count) => Type::Array(Box::new(seen_in(space, *element)), count),
         other => other,
     }
 }

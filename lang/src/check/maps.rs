@@ -5,7 +5,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::{self, Fact, MapFact, TypeFact};
+use super::error::{self, DidYouMean, Fact, MapFact, TypeFact, Warning};
 use super::nearest::nearest;
 use crate::aggregate::Aggregate;
 use crate::typed::{self, Element, Expr, ExprKind, MapId, MapKind};
@@ -139,6 +139,7 @@ impl Checker<'_> {
             self.missing_value(map, span);
             return None;
         };
+        self.never_stored(map, span);
         let element = element?;
         let Type::Aggregate(aggregate) = ty else {
             return Some(Expr { kind: ExprKind::Map(element), ty, span });
@@ -171,6 +172,22 @@ impl Checker<'_> {
         Some(Type::Int(Int { size: 8, signed }))
     }
 
+    /// Warns of a map that is read and that nothing is stored in: its values are 0.
+    fn never_stored(&mut self, map: MapId, at: Span) {
+        let facts = &self.entities.maps[map];
+        if !self.quiet && self.entities.get(facts.value).assigned.is_none() {
+            let name = facts.name.clone();
+            let help = self.nearest_map(&name);
+            self.warn(Warning::NeverStored { name, at, help });
+        }
+    }
+
+    fn nearest_map(&self, name: &str) -> Option<DidYouMean> {
+        let stored =
+            self.entities.maps.values().filter(|other| self.entities.get(other.value).assigned.is_some());
+        nearest(name, stored.map(|other| other.name.as_str()))
+    }
+
     /// Reports a map that nothing is stored in.
     pub(super) fn missing_value(&mut self, map: MapId, at: Span) {
         let facts = &self.entities.maps[map];
@@ -178,9 +195,7 @@ impl Checker<'_> {
             return;
         }
         let name = facts.name.clone();
-        let stored =
-            self.entities.maps.values().filter(|other| self.entities.get(other.value).assigned.is_some());
-        let help = nearest(&name, stored.map(|other| other.name.as_str()));
+        let help = self.nearest_map(&name);
         self.error(Fact::UnknownMap { name, at, help });
     }
 

@@ -127,6 +127,7 @@ pub fn check(
         parameters: Vec::new(),
         passed_over: false,
         quiet: false,
+        failed: false,
         walk: Walk::default(),
     };
     checker.read_settings();
@@ -159,6 +160,8 @@ struct Checker<'a> {
     passed_over: bool,
     /// While types are being found out, nothing is reported and no action is kept.
     quiet: bool,
+    /// Meanwhile something was wrong.
+    failed: bool,
     walk: Walk,
 }
 
@@ -233,6 +236,7 @@ impl Checker<'_> {
     /// Reports an error, once for each place, however many bodies it is found in.
     fn error(&mut self, fact: impl Into<Fact>) {
         if self.quiet {
+            self.failed = true;
             return;
         }
         let fact = fact.into();

@@ -7,7 +7,7 @@ use super::blocks::in_block;
 use super::error::{Fact, TypeFact};
 use super::shape::{Shape, smallest, smallest_signed};
 use crate::typed::{Expr, ExprKind};
-use crate::types::{Int, Type};
+use crate::types::{Int, Space, Type};
 
 /// A literal of the smallest signed type that holds it.
 pub(super) fn literal(value: u64, span: Span) -> Expr {
@@ -221,7 +221,11 @@ impl Checker<'_> {
             (Type::Label(label), Type::String(_)) if label.is_text() => self.convert(self.as_text(expr), ty),
             (Type::Int(_), Type::Pointer(..)) if value_of(&expr) == Some(0) => Ok(cast(expr, ty)),
             // A variable that only ever holds NULL is a number to begin with.
-            (Type::Pointer(_, from), Type::Pointer(_, to)) if from == to => Ok(cast(expr, ty)),
+            (Type::Pointer(_, from), Type::Pointer(_, to))
+                if from == to || *to == Space::Either && *from != Space::Context =>
+            {
+                Ok(cast(expr, ty))
+            }
             (Type::Tuple(from), Type::Tuple(to)) if from.len() == to.len() => {
                 let (span, from) = (expr.span, from.clone());
                 let parts = parts_of(expr, from.into_iter());

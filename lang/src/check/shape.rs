@@ -15,7 +15,7 @@
 
 use crate::aggregate::Aggregate;
 use crate::names;
-use crate::types::{Int, Structs, Type};
+use crate::types::{Int, Space, Structs, Type};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
@@ -139,6 +139,11 @@ impl Shape {
         Shape::Int(IntShape { literal: Some(value), ..IntShape::default() })
     }
 
+    /// A number of any sign that may become large.
+    pub fn any_number() -> Shape {
+        Shape::Int(IntShape { literal: Some(0), wide: true, ..IntShape::default() })
+    }
+
     /// A number that is counted: 64 bits, and the sign of whatever else is known.
     pub fn counter() -> Shape {
         Shape::Int(IntShape { wide: true, ..IntShape::default() })
@@ -183,16 +188,8 @@ impl Shape {
                 };
                 Some(Shape::Int(int.join(of_enum)))
             }
-            (Shape::Exactly(Type::Pointer(a, space)), Shape::Exactly(Type::Pointer(b, other_space))) => {
-                if space != other_space {
-                    None
-                } else if a == b || **b == Type::Void {
-                    Some(self.clone())
-                } else if **a == Type::Void {
-                    Some(other.clone())
-                } else {
-                    None
-                }
+            (Shape::Exactly(a @ Type::Pointer(..)), Shape::Exactly(b @ Type::Pointer(..))) => {
+                join_pointers(a, b).map(Shape::Exactly)
             }
             (Shape::Exactly(Type::Stack(a)), Shape::Exactly(Type::Stack(b)))
                 if a.space == b.space && a.mode == b.mode =>
@@ -258,6 +255,25 @@ impl IntShape {
     fn is_null(self) -> bool {
         self == IntShape { literal: Some(0), ..IntShape::default() }
     }
+}
+
+/// The pointer that stands for both: one to kernel memory and one to user memory are told apart while the program runs.
+fn join_pointers(a: &Type, b: &Type) -> Option<Type> {
+    let (Type::Pointer(to_a, space_a), Type::Pointer(to_b, space_b)) = (a, b) else {
+        return (a == b).then(|| a.clone());
+    };
+    let space = match (space_a, space_b) {
+        _ if space_a == space_b => *space_a,
+        (Space::Context, _) | (_, Space::Context) => return None,
+        (Space::Kernel | Space::User | Space::Either, Space::Kernel | Space::User | Space::Either) => {
+            Space::Either
+        }
+    };
+    let to = match (&**to_a, &**to_b) {
+        (to, Type::Void) | (Type::Void, to) => to.clone(),
+        (to_a, to_b) => join_pointers(to_a, to_b)?,
+    };
+    Some(Type::pointer(to, space))
 }
 
 /// The same function of values of either sign is the signed one; all else must be equal.

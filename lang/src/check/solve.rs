@@ -5,6 +5,9 @@
 //! that read it are walked again. So a type may come from an assignment that stands later, or in another
 //! probe: `begin { @a = @b; @b = @c; } end { @c = "hello" }`.
 //!
+//! What is unknown when nothing changes any more depends on itself alone, as in `@n = @n + 1`, or is a map that nothing is stored
+//! in. The values of such maps are numbers, which start at 0.
+//!
 //! It ends: shapes have finite height, and a body that was walked often only adds to what it contributed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,6 +27,8 @@ use crate::types::{Int, Structs, Type};
 
 /// After so many walks of a body its contributions only widen.
 const PATIENCE: u32 = 16;
+/// The part of an entity that no body contributes.
+const ASSUMED: usize = usize::MAX;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct EntityId(u32);
@@ -142,8 +147,41 @@ impl Entities {
 impl<'a> Checker<'a> {
     pub(super) fn solve(&mut self) {
         self.quiet = true;
-        let mut queue: VecDeque<usize> = (0..self.instances.len()).collect();
         let mut walks = vec![0; self.instances.len()];
+        self.propagate((0..self.instances.len()).collect(), &mut walks);
+        while let Some(users) = self.assume_a_number() {
+            self.propagate(users, &mut walks);
+        }
+        self.quiet = false;
+    }
+
+    /// Takes one map whose value is unknown for one of numbers, and gives the bodies that use it. Where something is wrong with the
+    /// script, a value may be unknown for that reason.
+    fn assume_a_number(&mut self) -> Option<VecDeque<usize>> {
+        let unknown = |map: &&MapFacts| {
+            let value = &self.entities.all[map.value];
+            value.shape.is_none() && value.annotated.is_none()
+        };
+        let map = self.entities.maps.values().find(unknown)?;
+        let (value, first, users) = (map.value, map.first, map.users.iter().copied().collect());
+        self.failed = false;
+        for &index in &users {
+            self.walk_body(index);
+            self.settle(index, true);
+        }
+        if self.failed {
+            return None;
+        }
+        let part = Part { shape: Shape::any_number(), span: first };
+        let entity = &mut self.entities.all[value];
+        entity.shape = Some(part.shape.clone());
+        entity.origin = Some(first);
+        entity.parts.insert(ASSUMED, part);
+        Some(users)
+    }
+
+    /// Walks bodies until nothing changes any more.
+    fn propagate(&mut self, mut queue: VecDeque<usize>, walks: &mut [u32]) {
         while let Some(index) = queue.pop_front() {
             let known_locals = self.instances[index].locals.len();
             self.walk_body(index);
@@ -168,7 +206,6 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        self.quiet = false;
     }
 
     /// Walks a body: its predicate and its statements.

@@ -87,7 +87,11 @@ impl Checker<'_> {
                 Some(source)
             }
             Type::Int(_) => {
-                let space = self.instances[self.walk.instance?].context.space;
+                // A plain number does not say whose address it is, and to find out costs nothing here.
+                let space = match self.instances[self.walk.instance?].context.space {
+                    Space::Kernel | Space::Either => Space::Either,
+                    space @ (Space::User | Space::Context) => space,
+                };
                 let at = cast(source, &Type::U64);
                 Some(cast(at, &Type::pointer(Type::Int(Int::I8), space)))
             }

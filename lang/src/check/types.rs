@@ -5,7 +5,7 @@ use rtscript_syntax::source::Span;
 
 use super::Checker;
 use super::error::{CFact, Fact, TypeFact};
-use super::fields::in_user_space;
+use super::fields::seen_in;
 use super::nearest::nearest;
 use super::numbers::{cast, fits as fits_int, value_of};
 use super::operators::is_literal;
@@ -120,11 +120,21 @@ impl Checker<'_> {
         }
         if let Some(found) = self.defined_name(name) {
             let user = space == Space::User;
-            return found.map(|ty| if user { in_user_space(ty) } else { ty });
+            return found.map(|ty| if user { seen_in(Space::User, ty) } else { ty });
         }
         let found = self.structs.named(name, self.kernel);
         if let Some(ty) = self.fact(found, at)? {
             return Some(ty);
+        }
+        // As in C++, a structure's name stands for it where it is no other type's.
+        for tag in [Tag::Struct, Tag::Union, Tag::Enum] {
+            if let Some(ty) = self.defined_type(tag, name).flatten() {
+                return Some(ty);
+            }
+            let found = self.structs.tagged(tag, name, self.kernel);
+            if let Some(ty) = self.fact(found, at)? {
+                return Some(ty);
+            }
         }
         let help = nearest(name, NAMES.iter().map(|(name, _)| *name).chain([STRING, BUFFER]));
         self.error(Fact::UnknownType { name: name.to_string(), at, help });
@@ -140,6 +150,7 @@ impl Checker<'_> {
             return Some(ty);
         }
         if self.quiet {
+            self.failed = true;
             return None;
         }
         let kind = match tag {
@@ -225,11 +236,10 @@ impl Checker<'_> {
     /// `(type)operand`
     pub(super) fn cast(&mut self, ty: &ast::TypeExpr, operand: &ast::Expr, span: Span) -> Option<Expr> {
         let operand = self.expr(operand);
-        // A pointer keeps pointing where it did; a number points where the probe's numbers do.
-        let space = match operand.as_ref().map(|operand| &operand.ty) {
-            Some(Type::Pointer(_, space)) => *space,
-            Some(_) | None => self.instances[self.walk.instance?].context.space,
-        };
+        // A pointer keeps pointing where it did; a number points where the pointer did that it was made from, or where the
+        // probe's numbers do.
+        let origin = operand.as_ref().and_then(space_of_address);
+        let space = origin.unwrap_or(self.instances[self.walk.instance?].context.space);
         if let TypeExprKind::Array { element, len } = &ty.kind
             && !matches!(&element.kind, TypeExprKind::Named(name) if name == STRING || name == BUFFER)
         {
@@ -264,7 +274,10 @@ impl Checker<'_> {
             if matches!(operand.ty, Type::String(_) | Type::Array(..)) && matches!(to, Type::Pointer(..)) {
                 match self.address_in_memory(operand, span) {
                     Ok(Expr { ty: Type::Pointer(_, space), kind, span }) => {
-                        let ty = if space == Space::User { in_user_space(to) } else { to };
+                        let ty = match space {
+                            Space::User | Space::Either => seen_in(space, to),
+                            Space::Kernel | Space::Context => to,
+                        };
                         return Some(Expr { kind, ty, span });
                     }
                     Ok(operand) | Err(operand) => operand,
@@ -281,5 +294,17 @@ impl Checker<'_> {
         let (from, to) = (self.type_name(&operand.ty), self.type_name(&to));
         self.error(TypeFact::BadCast { from, to, at: operand.span, help });
         None
+    }
+}
+
+/// Where an address points: what a pointer says, and a number that was computed from one.
+fn space_of_address(address: &Expr) -> Option<Space> {
+    if let Type::Pointer(_, space) = address.ty {
+        return Some(space);
+    }
+    match &address.kind {
+        ExprKind::Cast(inner) => space_of_address(inner),
+        ExprKind::Binary(_, left, right) => space_of_address(left).or_else(|| space_of_address(right)),
+        _ => None,
     }
 }

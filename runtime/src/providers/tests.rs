@@ -138,7 +138,7 @@ fn arguments_of_system_calls_are_what_their_names_say() {
     let kernel = kernel_with(EVENTS);
     let mut structs = Structs::default();
     let openat = context(&Tracepoint, "syscalls:sys_enter_openat", &kernel, &mut structs);
-    assert_eq!(openat.space, Space::User);
+    assert_eq!(openat.space, Space::Either);
     // The field has eight bytes; AT_FDCWD is -100 in the lower four.
     assert_eq!(arg(&openat, "dfd").0, Type::I32);
     assert_eq!(arg(&openat, "filename").0, Type::pointer(Type::Int(Int::I8), Space::User));

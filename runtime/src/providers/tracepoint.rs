@@ -67,6 +67,8 @@ impl Provider for Tracepoint {
             Some(call) => (ProgramKind::RawTracepoint, call.relocate(args)),
             None => (ProgramKind::Tracepoint, args),
         };
+        // Numbers of a system call are addresses of both: its arguments, and what a script computes from `curtask`.
+        let space = if space == Space::User { Space::Either } else { space };
         Ok(Context { program, args, words: Vec::new(), retval: None, space })
     }
 

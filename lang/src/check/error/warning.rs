@@ -4,7 +4,7 @@ use miette::Diagnostic;
 use rtscript_syntax::source::Span;
 use thiserror::Error;
 
-use super::start_of;
+use super::{DidYouMean, start_of};
 
 /// What is legal and probably not meant.
 #[derive(Clone, Debug, PartialEq, Error, Diagnostic)]
@@ -63,6 +63,16 @@ pub enum Warning {
         text: String,
         #[label("no match")]
         at: Span,
+    },
+    /// A map that is read and that nothing assigns.
+    #[error("nothing is ever stored in `@{name}`")]
+    #[diagnostic(code("rt::unknown-map"), severity(warning))]
+    NeverStored {
+        name: String,
+        #[label("always 0")]
+        at: Span,
+        #[help]
+        help: Option<DidYouMean>,
     },
     /// In an iterator, something of the process that reads it.
     #[error("in an iterator `{name}` is of the process that reads it")]

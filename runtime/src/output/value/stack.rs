@@ -18,7 +18,7 @@ impl Values<'_> {
         out.push(b'\n');
         let pid = match stack.space {
             Space::User => word(bytes) as u32,
-            Space::Kernel | Space::Context => 0,
+            Space::Kernel | Space::Either | Space::Context => 0,
         };
         for (index, frame) in frames(stack, bytes).enumerate() {
             let frame = match frame {
@@ -45,7 +45,7 @@ impl Values<'_> {
                 (StackMode::Symbols | StackMode::Perf | StackMode::BuildId, Space::User) => {
                     self.user_frame(stack.mode, pid, frame, index > 0, out);
                 }
-                (mode, Space::Kernel | Space::Context) => {
+                (mode, Space::Kernel | Space::Either | Space::Context) => {
                     before(mode, frame, out);
                     self.symbols.name_and_offset(frame, mode == StackMode::Perf, out);
                     out.push(b'\n');
