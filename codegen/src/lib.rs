@@ -14,4 +14,5 @@ pub mod object;
 pub mod passes;
 mod regalloc;
 mod select;
+pub mod session;
 pub mod target;

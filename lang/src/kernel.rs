@@ -154,6 +154,10 @@ pub struct Features {
     pub perf_cookies: bool,
     /// Probes of functions that BTF describes do (5.19 and later).
     pub tracing_cookies: bool,
+    /// The helper `bpf_get_func_ip` (5.15 and later).
+    pub func_ip: bool,
+    /// That helper knows the function that returns in a uretprobe (6.6 and later).
+    pub uretprobe_func_ip: bool,
 }
 
 impl Features {

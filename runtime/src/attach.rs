@@ -45,6 +45,11 @@ pub trait Attach: Provider {
     ) -> io::Result<OwnedFd> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "there is no call that attaches to many"))
     }
+
+    /// Attaches a program that was loaded as a session to both ends of functions in one call; see `kprobe_sessions.rs`.
+    fn attach_session(&self, _: &[(Target, u64)], _: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "there are no sessions of this"))
+    }
 }
 
 /// What attaching may depend on.

@@ -282,7 +282,7 @@ pub enum Feature {
     /// Attaching to many functions of the kernel by one call
     #[value(name = "kprobe_multi")]
     KprobeMulti,
-    /// Never used
+    /// One program for both ends of functions
     #[value(name = "kprobe_session")]
     KprobeSession,
     /// Attaching to many places of a program by one call

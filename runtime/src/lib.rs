@@ -14,6 +14,7 @@ mod import;
 mod include;
 pub mod info;
 pub mod kernel;
+mod kprobe_sessions;
 pub mod list;
 pub mod load;
 mod measure;

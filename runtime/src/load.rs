@@ -4,6 +4,7 @@
 //! kernel already, and all that is missing are the descriptors of the maps. Where the verifier refuses a program, the
 //! last instruction that its log names leads to the script's line.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fmt;
 use std::io;
@@ -15,6 +16,7 @@ use cranelift_entity::PrimaryMap;
 use miette::{Diagnostic, LabeledSpan};
 use rtscript_codegen::insn::{Imm64, Insn};
 use rtscript_codegen::object::{self, Kfunc, MapDef, MapKind, MapRef, Object, RelocationKind};
+use rtscript_codegen::session::session as join;
 use rtscript_lang::btf::Kind;
 use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::ProgramKind;
@@ -22,9 +24,11 @@ use rtscript_lang::syntax::source::Span;
 
 use crate::attach::{LoadAs, Loading};
 use crate::bpf::{
-    Map, MapSpec, Program, ProgramSpec, Rejection, errno, lift_memory_limit, load_btf, possible_cpus,
+    BPF_TRACE_KPROBE_SESSION, Map, MapSpec, Program, ProgramSpec, Rejection, errno, lift_memory_limit,
+    load_btf, possible_cpus,
 };
 use crate::cli::Feature;
+use crate::kprobe_sessions::{Session, sessions};
 use crate::list::provider_of;
 
 /// A hash with more bytes than this takes its memory element by element: taking it at once would take long.
@@ -50,6 +54,8 @@ pub struct LoadedProgram {
     pub refused: Vec<(usize, io::Error)>,
     /// Whether its targets are attached by one call.
     pub together: bool,
+    /// It serves a second program of the object, which then has no copy of its own.
+    pub session: Option<Session>,
 }
 
 /// How an object is loaded.
@@ -76,9 +82,23 @@ pub fn load(object: &Object, kernel: &dyn Kernel, options: LoadOptions<'_>) -> R
         };
         maps.push(map.map_err(|error| LoadError::NoMap { name: def.name.clone(), error })?);
     }
-    let license = CString::new(object.manifest.config.license.as_str()).unwrap_or_else(|_| c"GPL".to_owned());
+    let license = license(object);
+    let mut paired = BTreeMap::new();
+    if options.has_sessions() {
+        for (begin, session) in sessions(object, kernel) {
+            let end = session.end;
+            if let Some(made) = load_session(begin, session, object, &maps, kernel, options)? {
+                paired.insert(begin, made);
+                paired.insert(end, LoadedProgram::default());
+            }
+        }
+    }
     let mut programs = Vec::with_capacity(object.programs.len());
     for (index, program) in object.programs.iter().enumerate() {
+        if let Some(made) = paired.remove(&index) {
+            programs.push(made);
+            continue;
+        }
         let info = object.manifest.programs.get(index);
         if info.is_some_and(|info| info.targets.is_empty()) {
             programs.push(LoadedProgram::default());
@@ -114,7 +134,7 @@ pub fn load(object: &Object, kernel: &dyn Kernel, options: LoadOptions<'_>) -> R
             let spec = ProgramSpec {
                 license: &license,
                 log_level: if options.logs { WHOLE_LOG } else { 0 },
-                expected_attach_type: one.attach_type,
+                expected_attach_type: one.attach_type.map_or(0, |kind| kind as u32),
                 attach_btf_id: one.btf_id,
                 attach_to: one.object.as_ref().map(|object| object.as_fd()),
                 btf: btf.as_ref().map(|btf| btf.as_fd()),
@@ -135,7 +155,48 @@ pub fn load(object: &Object, kernel: &dyn Kernel, options: LoadOptions<'_>) -> R
     Ok(Loaded { programs, maps })
 }
 
+/// Loads what serves two programs. Nothing where the kernel refuses it: each of them may fit where both are too much.
+fn load_session(
+    begin: usize,
+    session: Session,
+    object: &Object,
+    maps: &PrimaryMap<MapRef, Map>,
+    kernel: &dyn Kernel,
+    options: LoadOptions<'_>,
+) -> Result<Option<LoadedProgram>, LoadError> {
+    let Some(program) = join(&object.programs[begin], &object.programs[session.end]) else {
+        return Ok(None);
+    };
+    let insns = encode(&program, object, maps, kernel)?;
+    let functions = program.functions();
+    let Ok(btf) = functions.as_ref().map(|functions| load_btf(&functions.btf)).transpose() else {
+        return Ok(None);
+    };
+    let spec = ProgramSpec {
+        license: &license(object),
+        log_level: if options.logs { WHOLE_LOG } else { 0 },
+        expected_attach_type: BPF_TRACE_KPROBE_SESSION,
+        btf: btf.as_ref().map(|btf| btf.as_fd()),
+        func_info: functions.as_ref().map_or(&[], |functions| &functions.records),
+        ..ProgramSpec::new(kind(program.kind), &program.name, &insns)
+    };
+    Ok(Program::load(&spec).ok().map(|loaded| LoadedProgram {
+        copies: vec![(0..session.targets.len(), loaded)],
+        together: true,
+        session: Some(session),
+        ..LoadedProgram::default()
+    }))
+}
+
+fn license(object: &Object) -> CString {
+    CString::new(object.manifest.config.license.as_str()).unwrap_or_else(|_| c"GPL".to_owned())
+}
+
 impl LoadOptions<'_> {
+    fn has_sessions(&self) -> bool {
+        self.has_multi(ProgramKind::Kprobe) && !self.without.contains(&Feature::KprobeSession)
+    }
+
     /// Whether one call may attach to many places.
     fn has_multi(&self, kind: ProgramKind) -> bool {
         let feature = match kind {
@@ -200,7 +261,7 @@ fn encode(
 ) -> Result<Vec<u64>, LoadError> {
     let mut bytes = Vec::with_capacity(program.insns.len() * 8);
     let starts = program.callback_starts();
-    let mut ids = [None; 1];
+    let mut ids = [None; 2];
     let (insns, relocations) = (&program.insns, &program.relocations);
     encode_function((insns, relocations), &starts, object, maps, (kernel, &mut ids), &mut bytes)?;
     for callback in &program.callbacks {
@@ -217,7 +278,7 @@ fn encode_function(
     starts: &[u32],
     object: &Object,
     maps: &PrimaryMap<MapRef, Map>,
-    (kernel, ids): (&dyn Kernel, &mut [Option<i32>; 1]),
+    (kernel, ids): (&dyn Kernel, &mut [Option<i32>; 2]),
     bytes: &mut Vec<u8>,
 ) -> Result<(), LoadError> {
     let fd = |map: MapRef| maps[map].as_fd().as_raw_fd();

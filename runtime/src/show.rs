@@ -73,7 +73,10 @@ impl Display for InKernel<'_> {
                     write!(f, ", {} loaded, {} verified, id {}", info.insns, info.verified_insns, info.id)?;
                 }
                 writeln!(f)?;
-                for (target, _) in targets.get(served.clone()).unwrap_or_default() {
+                let ends =
+                    in_kernel.session.as_ref().and_then(|session| object.manifest.programs.get(session.end));
+                let ends = ends.map_or(&[][..], |info| &info.targets);
+                for (target, _) in targets.get(served.clone()).unwrap_or_default().iter().chain(ends) {
                     writeln!(f, "    {}", target.name)?;
                 }
             }

@@ -121,6 +121,10 @@ fn missing(need: Option<&str>, cannot_trace: Option<String>) -> Option<String> {
         Some("sleepable uprobes") => {
             cannot_trace.or_else(|| lacks(release() >= (6, 1), "its programs of uprobes do not sleep"))
         }
+        Some("kprobe sessions") => missing(Some("kprobes"), cannot_trace).or_else(|| {
+            let there = is_in_types("bpf_session_is_return") && is_in_types("register_fprobe_ips");
+            lacks(there, "this kernel has no sessions of kprobes")
+        }),
         Some("clang") => {
             let clang = || Command::new("clang").arg("--version").output().is_ok();
             cannot_trace.or_else(|| lacks(clang(), "there is no clang"))
@@ -150,7 +154,12 @@ fn release() -> (u32, u32) {
 
 /// Whether the kernel was built with CONFIG_BPF_KPROBE_OVERRIDE: its types then name the helper.
 fn overrides() -> bool {
-    let name = b"\0bpf_override_return\0";
+    is_in_types("bpf_override_return")
+}
+
+/// Whether the kernel's types have such a name.
+fn is_in_types(name: &str) -> bool {
+    let name = format!("\0{name}\0").into_bytes();
     fs::read("/sys/kernel/btf/vmlinux")
         .is_ok_and(|types| types.windows(name.len()).any(|bytes| bytes == name))
 }

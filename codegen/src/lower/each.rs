@@ -109,12 +109,12 @@ impl Lowering<'_, '_> {
         let value = match self.probe.context.program {
             // The verifier takes no other value.
             ProgramKind::Fentry | ProgramKind::Fexit | ProgramKind::Iter => Operand::Imm(0),
+            // At both ends of a function, anything else would keep the end from being seen.
+            ProgramKind::Kprobe | ProgramKind::Kretprobe => Operand::Imm(0),
             ProgramKind::RawTracepoint
             | ProgramKind::Tracepoint
             | ProgramKind::PerfEvent
-            | ProgramKind::Uprobe
-            | ProgramKind::Kprobe
-            | ProgramKind::Kretprobe => value,
+            | ProgramKind::Uprobe => value,
         };
         let value = self.b.operand(value);
         let Some(round) = &self.round else { return self.b.ret(value) };

@@ -1,6 +1,7 @@
 //! Functions and variables that the compiler computes itself, where the result is a scalar.
 
 use rtscript_lang::provider::ProgramKind;
+use rtscript_lang::registers;
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{Expr, Intrinsic};
 use rtscript_lang::types::{Clock, Type};
@@ -62,9 +63,17 @@ impl Lowering<'_, '_> {
                 _ => {
                     let context = self.b.context();
                     let cookie = self.b.call(Helper::GetAttachCookie, &[Operand::Value(context)]);
-                    // The upper half may tell the site.
-                    let has_sites = self.probe.context.program == ProgramKind::Uprobe;
-                    if has_sites { self.b.extend(cookie, Size::W, false) } else { cookie }
+                    // Of a uprobe the upper half may tell the site; of a function that is probed at both ends, its end.
+                    match self.probe.context.program {
+                        ProgramKind::Kretprobe => self.b.binary(AluOp::Rsh, cookie, Operand::Imm(32)),
+                        ProgramKind::Kprobe | ProgramKind::Uprobe => self.b.extend(cookie, Size::W, false),
+                        ProgramKind::RawTracepoint
+                        | ProgramKind::Tracepoint
+                        | ProgramKind::PerfEvent
+                        | ProgramKind::Fentry
+                        | ProgramKind::Fexit
+                        | ProgramKind::Iter => cookie,
+                    }
                 }
             },
             Intrinsic::Cgroup => self.b.call(Helper::GetCurrentCgroupId, &[]),
@@ -85,7 +94,12 @@ impl Lowering<'_, '_> {
             Intrinsic::StackLen => self.stack_length(&args[0], span),
             Intrinsic::ProbeAddress => {
                 let context = self.b.context();
-                self.b.call(Helper::GetFuncIp, &[Operand::Value(context)])
+                let probe = &self.probe.context;
+                let here = registers::offset("pc", registers::ARCH);
+                match here.filter(|_| probe.program == ProgramKind::Uprobe && probe.retval.is_none()) {
+                    Some(offset) => self.b.load(Size::D, false, context, offset as i32),
+                    None => self.b.call(Helper::GetFuncIp, &[Operand::Value(context)]),
+                }
             }
             Intrinsic::Find => self.find_text(&args[0], &args[1]),
             Intrinsic::CompareBytes => self.compare_bytes(&args[0], &args[1]),

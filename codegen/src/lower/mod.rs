@@ -6,6 +6,7 @@
 //! - What may go wrong while a program runs is counted at a [`Site`], on a cold path of its own.
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
+use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::record::{self, globals};
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{self, LocalId, MapId, Probe, Program, StmtKind};
@@ -171,11 +172,14 @@ impl<'p> Shared<'p> {
             .probes
             .iter()
             .zip(&functions)
-            .map(|(probe, function)| ProgramInfo {
-                targets: probe.targets.iter().map(|t| (t.clone(), cookie(&t.name))).collect(),
-                span: probe.span,
-                dispatched: probe.dispatch.is_some(),
-                wants_all_registers: function.reads_other_registers(),
+            .map(|(probe, function)| {
+                let shift = if probe.context.program == ProgramKind::Kretprobe { 32 } else { 0 };
+                ProgramInfo {
+                    targets: probe.targets.iter().map(|t| (t.clone(), cookie(&t.name) << shift)).collect(),
+                    span: probe.span,
+                    dispatched: probe.dispatch.is_some(),
+                    wants_all_registers: function.reads_other_registers(),
+                }
             })
             .collect();
         let table = |(index, offset): (&usize, &u32)| {

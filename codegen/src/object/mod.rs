@@ -93,6 +93,7 @@ pub enum RelocationKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kfunc {
     ReadonlyCast,
+    SessionIsReturn,
 }
 
 impl Kfunc {
@@ -100,6 +101,7 @@ impl Kfunc {
     pub fn name(self) -> &'static str {
         match self {
             Kfunc::ReadonlyCast => "bpf_rdonly_cast",
+            Kfunc::SessionIsReturn => "bpf_session_is_return",
         }
     }
 }
@@ -211,7 +213,7 @@ impl Manifest {
 /// What a program is attached to.
 #[derive(Clone, Debug)]
 pub struct ProgramInfo {
-    /// With the cookie of each: its index in `Manifest::probe_names`.
+    /// With the cookie of each: its index in `Manifest::probe_names`, of a function's end in the upper half.
     pub targets: Vec<(Target, u64)>,
     pub span: Span,
     /// All targets are one event of the kernel, which is attached to once.

@@ -1,10 +1,10 @@
-//! Removes instructions and block parameters whose values nothing uses. Does not touch anything with an effect.
+//! Removes instructions and block parameters whose values nothing uses, and lets atomic operations forget theirs. Does not touch anything with an effect.
 
 use cranelift_entity::EntitySet;
 
 use super::clean::remove_parameter;
 use super::dominance::Flow;
-use crate::ir::{Def, Function, Value};
+use crate::ir::{Def, Function, Op, Value};
 
 pub fn remove_dead(function: &mut Function) {
     let flow = Flow::of(function);
@@ -50,5 +50,15 @@ pub fn remove_dead(function: &mut Function) {
             !data.op.is_removable() || data.result.is_some_and(|result| live.contains(result))
         });
         function.blocks[block].insts = kept.collect();
+        // The form that tells nothing of what was there costs less, and older kernels have it, too.
+        for at in 0..function.blocks[block].insts.len() {
+            let data = &mut function.insts[function.blocks[block].insts[at]];
+            if let Op::AtomicFetch { op, size, base, displacement, value } = data.op
+                && data.result.is_some_and(|result| !live.contains(result))
+            {
+                data.op = Op::Atomic { op, size, base, displacement, value };
+                data.result = None;
+            }
+        }
     }
 }

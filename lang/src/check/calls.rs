@@ -347,8 +347,7 @@ impl Checker<'_> {
         let (address, size) = match place {
             UserAddress::Fixed { address, size } => (constant(address, Type::U64, span), size),
             UserAddress::FromProbe { distance, size } => {
-                let here =
-                    Expr { kind: ExprKind::Call(Intrinsic::ProbeAddress, Vec::new()), ty: Type::U64, span };
+                let here = self.probe_address("`uaddr` in a uretprobe", span)?;
                 let distance = constant(distance as u64, Type::U64, span);
                 let sum = ExprKind::Binary(BinaryOp::Add, Box::new(here), Box::new(distance));
                 (Expr { kind: sum, ty: Type::U64, span }, size)

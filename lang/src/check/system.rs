@@ -7,7 +7,7 @@ use rtscript_syntax::ast;
 use rtscript_syntax::source::Span;
 
 use super::Checker;
-use super::error::{self, PlaceFact};
+use super::error::{self, MapFact, PlaceFact};
 use super::nearest::nearest;
 use super::numbers::{cast, constant, value_of};
 use crate::action::Action;
@@ -74,15 +74,38 @@ impl Checker<'_> {
         Some(Expr { kind: ExprKind::Call(Intrinsic::Context, Vec::new()), ty, span })
     }
 
+    /// Where the function begins that is probed, or the place within it; `what` needs it.
+    pub(super) fn probe_address(&mut self, what: &'static str, span: Span) -> Option<Expr> {
+        let context = &self.instances[self.walk.instance?].context;
+        let features = self.kernel.features();
+        let since = match context.program {
+            // A register has it, but for where a function returns.
+            ProgramKind::Uprobe if context.retval.is_some() => (!features.uretprobe_func_ip).then_some("6.6"),
+            ProgramKind::Uprobe => None,
+            ProgramKind::Kprobe
+            | ProgramKind::Kretprobe
+            | ProgramKind::Fentry
+            | ProgramKind::Fexit
+            | ProgramKind::RawTracepoint
+            | ProgramKind::Tracepoint
+            | ProgramKind::PerfEvent
+            | ProgramKind::Iter => (!features.func_ip).then_some("5.15"),
+        };
+        if let Some(since) = since {
+            self.error(MapFact::OldKernel { what, since, at: span });
+            return None;
+        }
+        Some(Expr { kind: ExprKind::Call(Intrinsic::ProbeAddress, Vec::new()), ty: Type::U64, span })
+    }
+
     /// `func`: the function that is probed, also where it returns.
     pub(super) fn probed_function(&mut self, row: &'static Builtin, span: Span) -> Option<Expr> {
-        let kind = ExprKind::Call(Intrinsic::ProbeAddress, Vec::new());
-        let address = Expr { kind, ty: Type::U64, span };
         match self.instances[self.walk.instance?].context.program {
             ProgramKind::Kprobe | ProgramKind::Kretprobe | ProgramKind::Fentry | ProgramKind::Fexit => {
-                Some(cast(address, &Type::KernelSymbol))
+                Some(cast(self.probe_address("`func`", span)?, &Type::KernelSymbol))
             }
             ProgramKind::Uprobe => {
+                let address = self.probe_address("`func` in a uretprobe", span)?;
                 let kind = ExprKind::Call(Intrinsic::UserSymbol, vec![address]);
                 Some(Expr { kind, ty: Type::UserSymbol, span })
             }

@@ -42,6 +42,8 @@ impl FixtureKernel {
                 raw_cookies: true,
                 perf_cookies: true,
                 tracing_cookies: true,
+                func_ip: true,
+                uretprobe_func_ip: true,
             },
         })
     }

@@ -12,6 +12,8 @@ use super::{bpf_fd, errno, invalid_input, perf, zeroed_attr};
 
 /// From the kernel's ABI: the functions' ends are meant.
 const BPF_F_KPROBE_MULTI_RETURN: u32 = 1;
+/// The `bpf_attach_type` of programs that run at both ends of functions (Linux 6.10).
+pub const BPF_TRACE_KPROBE_SESSION: u32 = 56;
 
 const BPF_F_UPROBE_MULTI_RETURN: u32 = 1;
 
@@ -77,15 +79,24 @@ pub fn attach_perf_event(program: impl AsFd, event: BorrowedFd<'_>, cookie: u64)
     }
 }
 
+/// Where in functions a program runs that is attached to many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    Begin,
+    End,
+    /// A session.
+    Both,
+}
+
 /// Attaches a `kprobe` program to many functions at once (Linux 5.18 with CONFIG_FPROBE); it must have been loaded with
-/// `BPF_TRACE_KPROBE_MULTI`. One cookie for each name.
+/// `BPF_TRACE_KPROBE_MULTI`, or for both ends with `BPF_TRACE_KPROBE_SESSION`. One cookie for each name.
 ///
 /// `ESRCH`: there is no function of one of the names, or it cannot be traced.
 pub fn attach_kprobe_multi(
     program: impl AsFd,
     names: &[CString],
     cookies: &[u64],
-    at_end: bool,
+    ends: Ends,
 ) -> io::Result<OwnedFd> {
     if names.len() != cookies.len() {
         return Err(invalid_input("there must be a cookie for each function"));
@@ -93,10 +104,13 @@ pub fn attach_kprobe_multi(
     let addresses: Vec<u64> = names.iter().map(|name| name.as_ptr() as u64).collect();
     let mut attr = zeroed_attr();
     attr.link_create.__bindgen_anon_1.prog_fd = program.as_fd().as_raw_fd() as u32;
-    attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32;
+    attr.link_create.attach_type = match ends {
+        Ends::Begin | Ends::End => bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32,
+        Ends::Both => BPF_TRACE_KPROBE_SESSION,
+    };
     // SAFETY: the attribute is all zero, so that this struct of integers in the union is valid.
     let multi = unsafe { &mut attr.link_create.__bindgen_anon_3.kprobe_multi };
-    multi.flags = if at_end { BPF_F_KPROBE_MULTI_RETURN } else { 0 };
+    multi.flags = if ends == Ends::End { BPF_F_KPROBE_MULTI_RETURN } else { 0 };
     multi.cnt = names.len() as u32;
     multi.syms = addresses.as_ptr() as u64;
     multi.cookies = cookies.as_ptr() as u64;

@@ -41,7 +41,8 @@ pub(crate) mod test;
 
 pub use iterator::{IterateOver, attach_iterator, open_iterator, pin};
 pub use link::{
-    attach_kprobe_multi, attach_perf_event, attach_raw_tracepoint, attach_tracing, attach_uprobe_multi,
+    BPF_TRACE_KPROBE_SESSION, Ends, attach_kprobe_multi, attach_perf_event, attach_raw_tracepoint,
+    attach_tracing, attach_uprobe_multi,
 };
 pub use map::{Entries, Map, MapSpec, possible_cpus};
 pub use mapped::Mapped;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use aya_obj::generated::{
-    BPF_F_TEST_RUN_ON_CPU, bpf_attach_type, bpf_attr, bpf_cmd, bpf_prog_info, bpf_prog_type, bpf_stats_type,
+    BPF_F_TEST_RUN_ON_CPU, bpf_attr, bpf_cmd, bpf_prog_info, bpf_prog_type, bpf_stats_type,
 };
 
 use super::{bpf, bpf_fd, errno, object_info, object_name, zeroed_attr};
@@ -33,7 +33,8 @@ pub struct ProgramSpec<'a> {
     pub license: &'a CStr,
     /// `BPF_F_SLEEPABLE`, …
     pub flags: u32,
-    pub expected_attach_type: Option<bpf_attach_type>,
+    /// A `bpf_attach_type`; 0 for programs that need none.
+    pub expected_attach_type: u32,
     /// What the program is for, by its number in the kernel's BTF: for `tp_btf` the `btf_trace_*` typedef. 0 for none.
     pub attach_btf_id: u32,
     /// Where that number counts, if not in the kernel proper: a module's BTF, or another BPF program.
@@ -61,7 +62,7 @@ impl<'a> ProgramSpec<'a> {
             insns,
             license: c"GPL",
             flags: 0,
-            expected_attach_type: None,
+            expected_attach_type: 0,
             attach_btf_id: 0,
             attach_to: None,
             btf: None,
@@ -308,7 +309,7 @@ fn load_once(spec: &ProgramSpec<'_>, log_level: u32, log: &mut [u8]) -> io::Resu
     to.license = spec.license.as_ptr() as u64;
     to.prog_flags = spec.flags;
     to.prog_name = object_name(spec.name);
-    to.expected_attach_type = spec.expected_attach_type.map_or(0, |t| t as u32);
+    to.expected_attach_type = spec.expected_attach_type;
     to.attach_btf_id = spec.attach_btf_id;
     if let Some(object) = spec.attach_to {
         to.__bindgen_anon_1.attach_btf_obj_fd = object.as_raw_fd() as u32;

@@ -36,6 +36,8 @@ pub fn find(kernel: &dyn Kernel) -> Features {
         isa_v4: version >= (6, 6) || loads(&[SIGN_EXTEND]),
         raw_cookies: version >= (6, 10) || cookies(bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT),
         tracing_cookies: version >= (5, 19),
+        func_ip: version >= (5, 15) || in_btf("bpf_get_func_ip_kprobe"),
+        uretprobe_func_ip: version >= (6, 6) || in_btf("bpf_get_func_ip_uprobe_multi"),
         perf_cookies: version >= (5, 15) || cookies(bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT),
         for_each: version >= (5, 13) || in_btf("bpf_for_each_map_elem"),
         sleepable: version >= (6, 1),
@@ -45,7 +47,17 @@ pub fn find(kernel: &dyn Kernel) -> Features {
 
 /// Whether the kernel lets programs be loaded that go over its tasks (5.8 and later), as over its other objects.
 pub fn has_iterators(kernel: &dyn Kernel) -> bool {
-    let Some(id) = kernel.btf().ok().and_then(|btf| btf.find("bpf_iter_task", Kind::Func)) else {
+    loads_for(kernel, "bpf_iter_task", bpf_attach_type::BPF_TRACE_ITER)
+}
+
+/// Whether the kernel lets programs be loaded for the beginning of its functions (5.5 and later); some builds forbid it.
+pub fn has_fentry(kernel: &dyn Kernel) -> bool {
+    loads_for(kernel, "vfs_read", bpf_attach_type::BPF_TRACE_FENTRY)
+}
+
+/// Whether the kernel takes a program that does nothing and belongs to one of its functions.
+fn loads_for(kernel: &dyn Kernel, function: &str, attach_type: bpf_attach_type) -> bool {
+    let Some(id) = kernel.btf().ok().and_then(|btf| btf.find(function, Kind::Func)) else {
         return false;
     };
     // A program that returns 0.
@@ -54,7 +66,7 @@ pub fn has_iterators(kernel: &dyn Kernel) -> bool {
     insns.iter().for_each(|insn| insn.encode(&mut bytes));
     let insns = slots(&bytes);
     let spec = ProgramSpec {
-        expected_attach_type: Some(bpf_attach_type::BPF_TRACE_ITER),
+        expected_attach_type: attach_type as u32,
         attach_btf_id: id.0,
         ..ProgramSpec::new(bpf_prog_type::BPF_PROG_TYPE_TRACING, "feature", &insns)
     };

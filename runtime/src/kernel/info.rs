@@ -1,11 +1,14 @@
 //! What `--info` shows: the machine, and what its kernel offers for tracing.
 
 use std::fs;
+use std::path::Path;
 
 use rtscript_lang::kernel::{Kernel, KernelError};
 
 use super::features;
 use super::privileges::{check_privileges, lockdown};
+use crate::kprobe_sessions::has_sessions;
+use crate::providers::{kprobe, uprobe};
 
 /// A heading, and lines of name and value below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +60,21 @@ fn bpf(kernel: &dyn Kernel) -> Section {
 }
 
 fn probe_types(kernel: &dyn Kernel) -> Section {
-    Section { title: "Probe types", lines: vec![("iter", yes(features::has_iterators(kernel)))] }
+    let has_source = |name| yes(Path::new("/sys/bus/event_source/devices").join(name).exists());
+    Section {
+        title: "Probe types",
+        lines: vec![
+            ("kprobe, kretprobe", has_source("kprobe")),
+            ("many by one call (kprobe_multi)", yes(kprobe::has_multi(kernel))),
+            ("both ends (kprobe_session)", yes(has_sessions(kernel))),
+            ("fentry, fexit", yes(features::has_fentry(kernel))),
+            ("uprobe, uretprobe, usdt", has_source("uprobe")),
+            ("many by one call (uprobe_multi)", yes(uprobe::attaches_many(kernel))),
+            ("user memory not resident", yes(kernel.features().sleepable)),
+            ("hardware", has_source("cpu")),
+            ("iter", yes(features::has_iterators(kernel))),
+        ],
+    }
 }
 
 fn sources(kernel: &dyn Kernel) -> Section {

@@ -19,7 +19,7 @@ use rtscript_lang::types::{Space, Structs, Type};
 use super::functions::{self, Function, VMLINUX};
 use super::pattern::is_wildcard;
 use crate::attach::{Attach, Environment, LoadAs, Loading};
-use crate::bpf::{attach_kprobe_multi, attach_perf_event, errno, perf};
+use crate::bpf::{Ends, attach_kprobe_multi, attach_perf_event, errno, perf};
 
 pub const KPROBE: Kprobe = Kprobe { at_end: false };
 pub const KRETPROBE: Kprobe = Kprobe { at_end: true };
@@ -211,15 +211,23 @@ impl Attach for Kprobe {
         program: BorrowedFd<'_>,
         _: &Environment<'_>,
     ) -> io::Result<OwnedFd> {
-        let mut names = Vec::with_capacity(targets.len());
-        for (target, _) in targets {
-            // Here the kernel knows functions by their names alone.
-            let name = target.point().rsplit(':').next().unwrap_or_default();
-            names.push(CString::new(name).map_err(io::Error::other)?);
-        }
-        let cookies: Vec<u64> = targets.iter().map(|(_, cookie)| *cookie).collect();
-        attach_kprobe_multi(program, &names, &cookies, self.at_end)
+        attach_to_many(targets, program, if self.at_end { Ends::End } else { Ends::Begin })
     }
+
+    fn attach_session(&self, targets: &[(Target, u64)], program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        attach_to_many(targets, program, Ends::Both)
+    }
+}
+
+fn attach_to_many(targets: &[(Target, u64)], program: BorrowedFd<'_>, ends: Ends) -> io::Result<OwnedFd> {
+    let mut names = Vec::with_capacity(targets.len());
+    for (target, _) in targets {
+        // Here the kernel knows functions by their names alone.
+        let name = target.point().rsplit(':').next().unwrap_or_default();
+        names.push(CString::new(name).map_err(io::Error::other)?);
+    }
+    let cookies: Vec<u64> = targets.iter().map(|(_, cookie)| *cookie).collect();
+    attach_kprobe_multi(program, &names, &cookies, ends)
 }
 
 /// What the kernel means by its numbers here.
@@ -248,7 +256,7 @@ fn refused(error: io::Error) -> io::Error {
 
 /// Whether one call can attach to many functions. The kernel has the call from 5.18 on, and refuses it where it was built
 /// without fprobes (CONFIG_FPROBE).
-fn has_multi(kernel: &dyn Kernel) -> bool {
+pub fn has_multi(kernel: &dyn Kernel) -> bool {
     kernel.btf().is_ok_and(|btf| {
         btf.find("bpf_kprobe_multi_link_attach", Kind::Func).is_some()
             && btf.find("register_fprobe_ips", Kind::Func).is_some()

@@ -9,7 +9,7 @@ mod functions;
 mod hardware;
 mod interval;
 mod iter;
-mod kprobe;
+pub mod kprobe;
 #[cfg(test)]
 mod live_tests;
 mod nearest;
@@ -24,7 +24,7 @@ mod special;
 mod tests;
 mod tracepoint;
 mod trial;
-mod uprobe;
+pub mod uprobe;
 pub(crate) mod usdt;
 mod watchpoint;
 

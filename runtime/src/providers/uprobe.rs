@@ -458,7 +458,7 @@ fn loading(targets: &[(Target, u64)], kernel: &dyn Kernel) -> Loading {
 }
 
 /// Whether the kernel attaches to many places of a file by one call.
-pub(super) fn attaches_many(kernel: &dyn Kernel) -> bool {
+pub fn attaches_many(kernel: &dyn Kernel) -> bool {
     kernel.btf().is_ok_and(|btf| btf.find("bpf_uprobe_multi_link_attach", btf::Kind::Func).is_some())
 }
 

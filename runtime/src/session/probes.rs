@@ -76,6 +76,7 @@ impl<'a> Probes<'a> {
         warnings: bool,
     ) -> Result<usize, Failure> {
         let mut count = 0;
+        let mut missing = 0;
         for (info, loaded, kind) in self.of(Phase::Attached) {
             let mut made = Vec::new();
             let mut refused: Vec<(&Target, io::Error)> = Vec::new();
@@ -85,13 +86,18 @@ impl<'a> Probes<'a> {
                 }
             }
             for (served, program) in &loaded.copies {
-                let mut targets = info.targets.get(served.clone()).unwrap_or_default();
+                let all = loaded.session.as_ref().map_or(&info.targets, |session| &session.targets);
+                let mut targets = all.get(served.clone()).unwrap_or_default();
                 if info.dispatched {
                     // One event stands for all of them.
                     targets = targets.get(..1).unwrap_or_default();
                 }
                 if loaded.together {
-                    attach_together(targets, program, environment, &mut made, &mut refused);
+                    let attach = |provider: &dyn Attach, targets: &[(Target, u64)]| match loaded.session {
+                        Some(_) => provider.attach_session(targets, program.as_fd()),
+                        None => provider.attach_together(targets, program.as_fd(), environment),
+                    };
+                    attach_together(targets, &attach, &mut made, &mut refused);
                     continue;
                 }
                 for (target, cookie) in targets {
@@ -109,7 +115,9 @@ impl<'a> Probes<'a> {
                     }
                 }
             }
-            count += info.targets.len() - refused.len();
+            count += info.targets.len();
+            // The other program of a session is not attached there either.
+            missing += refused.len() * if loaded.session.is_some() { 2 } else { 1 };
             match kind {
                 ProgramKind::RawTracepoint | ProgramKind::PerfEvent | ProgramKind::Iter => {
                     self.links.extend(made);
@@ -134,7 +142,7 @@ impl<'a> Probes<'a> {
                 warn(SomeRefused { count: number, all, first, error, span: info.span }, sources);
             }
         }
-        Ok(count)
+        Ok(count - missing)
     }
 
     /// Opens the iterators, and makes the pins of those that have one: of all of them, or of none.
@@ -214,20 +222,19 @@ impl Drop for Probes<'_> {
 /// the others are attached all the same.
 fn attach_together<'t>(
     targets: &'t [(Target, u64)],
-    program: &Program,
-    environment: &Environment<'_>,
+    attach: &dyn Fn(&dyn Attach, &[(Target, u64)]) -> io::Result<OwnedFd>,
     made: &mut Vec<OwnedFd>,
     refused: &mut Vec<(&'t Target, io::Error)>,
 ) {
     let Some((first, _)) = targets.first() else { return };
     let Some(provider) = provider_of(first) else { return };
-    match provider.attach_together(targets, program.as_fd(), environment) {
+    match attach(provider, targets) {
         Ok(link) => made.push(link),
         Err(error) if targets.len() == 1 => refused.push((first, error)),
         Err(_) => {
             let (left, right) = targets.split_at(targets.len() / 2);
-            attach_together(left, program, environment, made, refused);
-            attach_together(right, program, environment, made, refused);
+            attach_together(left, attach, made, refused);
+            attach_together(right, attach, made, refused);
         }
     }
 }
