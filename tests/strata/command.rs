@@ -121,6 +121,12 @@ fn missing(need: Option<&str>, cannot_trace: Option<String>) -> Option<String> {
         Some("sleepable uprobes") => {
             cannot_trace.or_else(|| lacks(release() >= (6, 1), "its programs of uprobes do not sleep"))
         }
+        Some("functions of uretprobes") => {
+            cannot_trace.or_else(|| lacks(release() >= (6, 6), "its uretprobes do not know their functions"))
+        }
+        Some("no functions of uretprobes") => {
+            cannot_trace.or_else(|| lacks(release() < (6, 6), "its uretprobes know their functions"))
+        }
         Some("kprobe sessions") => missing(Some("kprobes"), cannot_trace).or_else(|| {
             let there = is_in_types("bpf_session_is_return") && is_in_types("register_fprobe_ips");
             lacks(there, "this kernel has no sessions of kprobes")

@@ -138,7 +138,9 @@ impl Provider for Uretprobe {
         _: &mut Structs,
     ) -> Result<Context, AttachError> {
         let (args, words) = (Vec::new(), Vec::new());
-        Ok(Context { program: ProgramKind::Uprobe, args, words, retval: None, space: Space::User })
+        let place = Place::Word(registers::returned(ARCH));
+        let retval = Some(Arg { name: "retval".to_owned(), ty: Type::U64, place });
+        Ok(Context { program: ProgramKind::Uprobe, args, words, retval, space: Space::User })
     }
 
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
