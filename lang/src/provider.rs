@@ -77,6 +77,11 @@ pub trait Provider: Sync {
         false
     }
 
+    /// Whether its programs run where a function returns, far from where it began.
+    fn is_at_return(&self) -> bool {
+        false
+    }
+
     /// What `probetype` is in its probes.
     fn probe_type(&self) -> &'static str {
         self.names()[0]

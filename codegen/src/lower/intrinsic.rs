@@ -1,7 +1,6 @@
 //! Functions and variables that the compiler computes itself, where the result is a scalar.
 
 use rtscript_lang::provider::ProgramKind;
-use rtscript_lang::registers;
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{Expr, Intrinsic};
 use rtscript_lang::types::{Clock, Type};
@@ -94,12 +93,7 @@ impl Lowering<'_, '_> {
             Intrinsic::StackLen => self.stack_length(&args[0], span),
             Intrinsic::ProbeAddress => {
                 let context = self.b.context();
-                let probe = &self.probe.context;
-                let here = registers::offset("pc", registers::ARCH);
-                match here.filter(|_| probe.program == ProgramKind::Uprobe && probe.retval.is_none()) {
-                    Some(offset) => self.b.load(Size::D, false, context, offset as i32),
-                    None => self.b.call(Helper::GetFuncIp, &[Operand::Value(context)]),
-                }
+                self.b.call(Helper::GetFuncIp, &[Operand::Value(context)])
             }
             Intrinsic::Find => self.find_text(&args[0], &args[1]),
             Intrinsic::CompareBytes => self.compare_bytes(&args[0], &args[1]),

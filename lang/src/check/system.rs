@@ -76,26 +76,23 @@ impl Checker<'_> {
 
     /// Where the function begins that is probed, or the place within it; `what` needs it.
     pub(super) fn probe_address(&mut self, what: &'static str, span: Span) -> Option<Expr> {
-        let context = &self.instances[self.walk.instance?].context;
+        let instance = &self.instances[self.walk.instance?];
         let features = self.kernel.features();
-        let since = match context.program {
-            // A register has it, but for where a function returns.
-            ProgramKind::Uprobe if context.retval.is_some() => (!features.uretprobe_func_ip).then_some("6.6"),
-            ProgramKind::Uprobe => None,
-            ProgramKind::Kprobe
-            | ProgramKind::Kretprobe
-            | ProgramKind::Fentry
-            | ProgramKind::Fexit
-            | ProgramKind::RawTracepoint
-            | ProgramKind::Tracepoint
-            | ProgramKind::PerfEvent
-            | ProgramKind::Iter => (!features.func_ip).then_some("5.15"),
+        let in_process = instance.context.program == ProgramKind::Uprobe;
+        // Where nothing has returned, a register has it.
+        let register = registers::offset("pc", registers::ARCH);
+        let register = register.filter(|_| in_process && !instance.provider.is_at_return());
+        let kind = register.map_or(Intrinsic::ProbeAddress, Intrinsic::Register);
+        let since = match in_process {
+            _ if register.is_some() => None,
+            true => (!features.uretprobe_func_ip).then_some("6.6"),
+            false => (!features.func_ip).then_some("5.15"),
         };
         if let Some(since) = since {
             self.error(MapFact::OldKernel { what, since, at: span });
             return None;
         }
-        Some(Expr { kind: ExprKind::Call(Intrinsic::ProbeAddress, Vec::new()), ty: Type::U64, span })
+        Some(Expr { kind: ExprKind::Call(kind, Vec::new()), ty: Type::U64, span })
     }
 
     /// `func`: the function that is probed, also where it returns.

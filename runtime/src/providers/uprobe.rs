@@ -138,9 +138,11 @@ impl Provider for Uretprobe {
         _: &mut Structs,
     ) -> Result<Context, AttachError> {
         let (args, words) = (Vec::new(), Vec::new());
-        let place = Place::Word(registers::returned(ARCH));
-        let retval = Some(Arg { name: "retval".to_owned(), ty: Type::U64, place });
-        Ok(Context { program: ProgramKind::Uprobe, args, words, retval, space: Space::User })
+        Ok(Context { program: ProgramKind::Uprobe, args, words, retval: None, space: Space::User })
+    }
+
+    fn is_at_return(&self) -> bool {
+        true
     }
 
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
