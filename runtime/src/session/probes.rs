@@ -218,11 +218,14 @@ impl Drop for Probes<'_> {
     }
 }
 
+/// One call that attaches a program to many targets.
+type AttachMany<'a> = dyn Fn(&dyn Attach, &[(Target, u64)]) -> io::Result<OwnedFd> + 'a;
+
 /// Attaches a program to its targets by one call. Where the kernel refuses that for one among them, it is found by halves, so that
 /// the others are attached all the same.
 fn attach_together<'t>(
     targets: &'t [(Target, u64)],
-    attach: &dyn Fn(&dyn Attach, &[(Target, u64)]) -> io::Result<OwnedFd>,
+    attach: &AttachMany<'_>,
     made: &mut Vec<OwnedFd>,
     refused: &mut Vec<(&'t Target, io::Error)>,
 ) {
