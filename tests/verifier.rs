@@ -2,7 +2,8 @@
 //! `scripts/`, and random scripts are compiled for this kernel in each form of code that there is, and loaded; nothing is
 //! attached. What is printed are the instructions of all programs together, and how many the verifier walked.
 //!
-//! `RANDOM=N` tries so many random scripts, `SEED=N` begins with that one; with `REDUCE=1` those that fail are made smaller.
+//! Random scripts are of two kinds: `random` are dense in arithmetic and branches, `wide` have values of all types and statements of all
+//! kinds. `RANDOM=N` tries so many of each, `SEED=N` begins with that one; with `REDUCE=1` those that fail are made smaller.
 
 mod compiler;
 mod strata;
@@ -21,8 +22,11 @@ use rtscript_runtime::load::{LoadError, LoadOptions, load};
 use strata::case::Case;
 use strata::{Outcome, Test};
 
-/// How many random scripts are tried, unless it is said.
-const RANDOM: u64 = 60;
+/// How many random scripts of each kind are tried, unless it is said.
+const RANDOM: [(&str, u64, Make); 2] = [("random", 40, Script::random), ("wide", 9, Script::wide)];
+
+/// Makes the script of a seed.
+type Make = fn(u64) -> Script;
 
 fn main() -> ExitCode {
     let cannot_trace = strata::cannot_trace();
@@ -61,13 +65,14 @@ fn main() -> ExitCode {
     }
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let first = number("SEED").unwrap_or(1);
-    let count = number("RANDOM").unwrap_or(RANDOM);
-    for seed in first..first + count {
-        let cannot_trace = cannot_trace.clone();
-        tests.push(Test::new(format!("random/{seed}"), move || match &cannot_trace {
-            Some(why) => Outcome::Skipped(why.clone()),
-            None => random(seed),
-        }));
+    for (kind, count, make) in RANDOM {
+        for seed in first..first + number("RANDOM").unwrap_or(count) {
+            let cannot_trace = cannot_trace.clone();
+            tests.push(Test::new(format!("{kind}/{seed}"), move || match &cannot_trace {
+                Some(why) => Outcome::Skipped(why.clone()),
+                None => random(make(seed)),
+            }));
+        }
     }
     strata::run("verifier", tests)
 }
@@ -152,10 +157,9 @@ fn judge(name: &str, text: &str, options: &Options) -> Outcome {
     }
 }
 
-fn random(seed: u64) -> Outcome {
+fn random(script: Script) -> Outcome {
     let kernel = kernel();
     let options = Options::default();
-    let script = Script::random(seed);
     let refused = |script: &Script| load_all("random", &script.to_string(), &options, &kernel).err();
     match refused(&script) {
         None => Outcome::Passed,

@@ -11,7 +11,8 @@ use crate::ir::{BlockData, Callee, Function, Module, Op, Role, Terminator};
 use crate::link::{link, stack_of};
 use crate::object::{MapRef, Object, Program, RelocationKind};
 use crate::passes::slots::Placed;
-use crate::passes::{clean, combine, compares, dead, demote, number, outline, slots};
+use crate::passes::uncalled::called;
+use crate::passes::{clean, combine, compares, dead, demote, number, outline, slots, uncalled};
 use crate::regalloc::allocate;
 use crate::select::select;
 use crate::target::Loops;
@@ -85,6 +86,7 @@ fn simplify(function: &mut Function, module: &Module) {
 /// leave, but for an equal share for each of those that wait for it.
 fn program(mut function: Function, module: &mut Module) -> Result<Program, CompileError> {
     optimize(&mut function, module);
+    uncalled::remove_uncalled(&mut function);
     let callbacks = std::mem::take(&mut function.callbacks);
     let calls: Vec<Vec<usize>> = callbacks.iter().map(called).collect();
     let mut waiting = vec![0; callbacks.len()];
@@ -114,16 +116,6 @@ fn program(mut function: Function, module: &mut Module) -> Result<Program, Compi
         return Err(CompileError::TooManyMaps { found, span: function.span });
     }
     Ok(program)
-}
-
-/// The callbacks that a function calls: those that stand before it.
-fn called(function: &Function) -> Vec<usize> {
-    let insts = function.blocks.values().flat_map(|block| &block.insts);
-    let calls = insts.filter_map(|inst| match function.insts[*inst].op {
-        Op::CallbackRef(index) => Some(index as usize),
-        _ => None,
-    });
-    calls.collect()
 }
 
 /// How many maps a program and its callbacks use.

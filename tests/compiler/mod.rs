@@ -5,6 +5,7 @@
 pub mod file;
 pub mod random;
 pub mod values;
+pub mod wide;
 
 use std::fs;
 use std::path::{Path, PathBuf};

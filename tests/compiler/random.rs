@@ -13,9 +13,9 @@ pub struct Node {
     lines: Option<Vec<Node>>,
 }
 
-/// The probes of a script.
+/// The probes of a script, and what stands before them.
 #[derive(Clone, Debug)]
-pub struct Script(Vec<Node>);
+pub struct Script(pub(super) Vec<Node>);
 
 impl Script {
     pub fn random(seed: u64) -> Script {
@@ -75,6 +75,8 @@ impl Display for Script {
 fn write_node(node: &Node, depth: usize, f: &mut Formatter<'_>) -> fmt::Result {
     let indent = "    ".repeat(depth);
     match &node.lines {
+        // What is whole already, and the value of a block.
+        None if node.text.ends_with([' ', '\n']) => writeln!(f, "{indent}{}", node.text.trim_end()),
         None => writeln!(f, "{indent}{};", node.text),
         Some(lines) => {
             writeln!(f, "{indent}{} {{", node.text)?;
@@ -444,10 +446,10 @@ impl Generator {
     }
 }
 
-fn line(text: String) -> Node {
+pub(super) fn line(text: String) -> Node {
     Node { text, lines: None }
 }
 
-fn block(text: String, lines: Vec<Node>) -> Node {
+pub(super) fn block(text: String, lines: Vec<Node>) -> Node {
     Node { text, lines: Some(lines) }
 }

@@ -10,3 +10,4 @@ pub mod number;
 pub mod outline;
 mod scratch;
 pub mod slots;
+pub mod uncalled;
