@@ -53,6 +53,7 @@ const TRACING: &[Named] = &[
     ("a_script_is_text", a_script_is_text),
     ("the_saved_object_is_the_one_that_is_shown", the_saved_object_is_the_one_that_is_shown),
     ("nothing_stays_attached", nothing_stays_attached),
+    ("a_low_limit_of_descriptors_is_lifted", a_low_limit_of_descriptors_is_lifted),
 ];
 
 /// The signal detaches, runs `end`, prints what is left and the maps; the exit code is 0.
@@ -283,6 +284,20 @@ fn the_saved_object_is_the_one_that_is_shown() -> Verdict {
     };
     let (saved, shown) = (read(&saved)?, read(&shown)?);
     if saved == shown && saved.starts_with(b"\x7fELF") { Ok(()) } else { Err("they differ".to_owned()) }
+}
+
+/// The system's usual limit would be too low for many attach points.
+fn a_low_limit_of_descriptors_is_lifted() -> Verdict {
+    // More events than descriptors; the command of -c has the limit that there was.
+    let script = "config = { max_probes = 5000 } rt:s* /pid == 1/ {}";
+    let mut limited = reprogram(rtscript(), "sh");
+    limited.args(["-c", "ulimit -Sn 40; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_rtscript")]);
+    limited.args(["-c", "sh -c 'ulimit -n'", "-e", script]);
+    let ended = end(start(limited), String::new())?;
+    expect("40\n\n\n", &ended.stdout)?;
+    let attached =
+        ended.stderr.strip_prefix("Attached ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+    if attached.is_some_and(|attached: u32| attached > 40) { Ok(()) } else { Err(ended.stderr) }
 }
 
 /// A tracer that is killed leaves no program behind.

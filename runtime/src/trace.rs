@@ -21,6 +21,7 @@ use rtscript_lang::syntax;
 use rtscript_lang::syntax::ast;
 use rtscript_lang::syntax::source::Sources;
 
+use crate::bpf;
 use crate::cli::{self, CommandLine, Script, Shown, Stage};
 use crate::files::Files;
 use crate::import::import;
@@ -72,6 +73,8 @@ pub fn trace(script: &Script, kernel: &RunningKernel, line: &CommandLine) -> Res
     if let Some(filter) = &line.probe_filter {
         keep_matching(&mut object.manifest, filter);
     }
+    // With fewer than there may be, loading or attaching says what it lacks.
+    let _ = bpf::lift_descriptor_limit();
     let options = LoadOptions { logs: show.has(Shown::Verifier), without: &line.without };
     let loaded = load(&object, kernel, options).map_err(|error| refused(error, &object, line))?;
     show.stage(Shown::Libbpf, &InKernel(&object, &loaded))?;

@@ -70,6 +70,23 @@ pub fn lift_memory_limit() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets this process have as many descriptors as it may: each program, map and link is one. Many systems allow 1024 unless more are
+/// asked for.
+pub fn lift_descriptor_limit() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit outlives the calls.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) < 0 {
+            return Err(last_error("getrlimit"));
+        }
+        limit.rlim_cur = limit.rlim_max;
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &limit) < 0 {
+            return Err(last_error("setrlimit"));
+        }
+    }
+    Ok(())
+}
+
 /// A system call failed: which one, and with which number.
 #[derive(Debug)]
 struct Failed {

@@ -84,8 +84,13 @@ impl Followed {
         }
     }
 
-    /// Calls `then` with the file that lies at an address of a process.
-    pub fn find<T>(&self, pid: u32, address: u64, then: impl FnOnce(Option<(Place, &MappedFile)>) -> T) -> T {
+    /// Calls `then` with the file that lies at an address of a process, and with how often files were closed.
+    pub fn find<T>(
+        &self,
+        pid: u32,
+        address: u64,
+        then: impl FnOnce(Option<(Place, &MappedFile)>, u64) -> T,
+    ) -> T {
         let mut shared = lock(&self.shared);
         let shared = &mut *shared;
         let mut found = shared.spaces.find(pid, address);
@@ -98,10 +103,11 @@ impl Followed {
             shared.spaces.ask(pid);
             found = shared.spaces.find(pid, address);
         }
-        match found {
-            Found::Place(place) => then(Some((place, shared.spaces.file(place.file)))),
-            Found::Nameless | Found::Nothing | Found::Unknown => then(None),
-        }
+        let found = match found {
+            Found::Place(place) => shared.spaces.file(place.file).map(|file| (place, file)),
+            Found::Nameless | Found::Nothing | Found::Unknown => None,
+        };
+        then(found, shared.spaces.closed())
     }
 }
 

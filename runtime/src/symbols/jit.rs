@@ -13,6 +13,8 @@ use super::Call;
 
 /// A larger file is left alone.
 const LARGEST: u64 = 256 << 20;
+/// The maps of so many processes are kept.
+const PROCESSES: usize = 64;
 
 /// The perf maps of processes.
 #[derive(Debug, Default)]
@@ -58,6 +60,9 @@ impl PerfMaps {
         }
         if let Ok(text) = fs::read(path) {
             let functions = text.split(|&byte| byte == b'\n').filter_map(parse).collect();
+            if self.processes.len() >= PROCESSES {
+                self.processes.clear();
+            }
             self.processes.insert(pid, PerfMap { state, functions });
         }
     }

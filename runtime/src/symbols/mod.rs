@@ -14,7 +14,7 @@ mod jit;
 pub mod names;
 mod spaces;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,7 +37,10 @@ pub struct UserSymbols {
     with_lines: bool,
     demangle: bool,
     debug_dirs: Option<Vec<PathBuf>>,
-    symbolizer: OnceCell<Symbolizer>,
+    /// It keeps what it has read of each path.
+    symbolizer: RefCell<Option<Symbolizer>>,
+    /// How often files had been closed when it began.
+    closed: Cell<u64>,
     spaces: Followed,
     perf_maps: RefCell<PerfMaps>,
     /// By place, and whether it is a return address.
@@ -55,6 +58,9 @@ pub struct Location {
 }
 
 type Calls = Rc<Vec<Call>>;
+
+/// So many addresses are remembered.
+const KNOWN: usize = 64 << 10;
 
 /// A function at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +80,8 @@ impl UserSymbols {
             with_lines: config.show_debug_info,
             demangle: config.demangle,
             debug_dirs,
-            symbolizer: OnceCell::new(),
+            symbolizer: RefCell::default(),
+            closed: Cell::default(),
             spaces: match interest {
                 Some(interest) if config.cache_user_symbols => Followed::start(interest),
                 Some(_) | None => Followed::nothing(),
@@ -86,7 +93,11 @@ impl UserSymbols {
 
     /// What lies at an address of a process. `returned`: the address is the one behind a call.
     pub fn find(&self, pid: u32, address: u64, returned: bool) -> Location {
-        let found = self.spaces.find(pid, address, |found| {
+        let found = self.spaces.find(pid, address, |found, closed| {
+            if self.closed.replace(closed) != closed {
+                // The path of a descriptor may lead to another file by now.
+                self.symbolizer.take();
+            }
             let (place, file) = found?;
             let known = self.known.borrow().get(&(place, returned)).cloned();
             let path = if known.is_none() { file.path() } else { None };
@@ -97,8 +108,14 @@ impl UserSymbols {
             return Location { module: None, calls: Rc::new(calls) };
         };
         let calls = known.unwrap_or_else(|| {
-            let calls = Rc::new(path.map_or_else(Vec::new, |path| self.calls(path, place.offset, returned)));
-            self.known.borrow_mut().insert((place, returned), Rc::clone(&calls));
+            // The descriptor stays open while the file is read.
+            let calls = path.map_or_else(Vec::new, |(path, _open)| self.calls(path, place.offset, returned));
+            let calls = Rc::new(calls);
+            let mut known = self.known.borrow_mut();
+            if known.len() >= KNOWN {
+                known.clear();
+            }
+            known.insert((place, returned), Rc::clone(&calls));
             calls
         });
         Location { module: Some(module), calls }
@@ -106,7 +123,8 @@ impl UserSymbols {
 
     /// The functions at an offset of a file.
     fn calls(&self, path: PathBuf, offset: u64, returned: bool) -> Vec<Call> {
-        let symbolizer = self.symbolizer.get_or_init(|| {
+        let mut symbolizer = self.symbolizer.borrow_mut();
+        let symbolizer = symbolizer.get_or_insert_with(|| {
             Symbolizer::builder()
                 .enable_auto_reload(false)
                 .enable_code_info(self.with_lines)

@@ -6,8 +6,11 @@
 //!
 //! What was mapped once is kept, also when the process executes another program, or ends: addresses of before may still be
 //! asked for. Where two mappings overlap, the later one counts. Only what is executable is of interest.
+//!
+//! All of it has bounds, since a tracer may run for months: processes that ended long ago are forgotten, and with them the files that
+//! nobody else maps; files of ended processes are closed where too many are open, and found by their names from then on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -15,12 +18,16 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::bpf::changes::{Change, MappedPart};
 
 /// So many processes that have ended are kept.
 const ENDED: usize = 16 << 10;
+/// So many mappings of a process are kept: a process that makes code while it runs may map and unmap without end.
+const MAPPINGS: usize = 4 << 10;
+/// So many files stay open.
+const OPEN: usize = 1 << 10;
 
 /// Address spaces of processes.
 #[derive(Debug, Default)]
@@ -28,10 +35,16 @@ pub struct Spaces {
     processes: FxHashMap<u32, Process>,
     /// Those that have ended, the first one first.
     ended: VecDeque<u32>,
-    files: Vec<MappedFile>,
+    /// A number is given once, so that whoever has kept one never finds another file.
+    files: BTreeMap<FileId, MappedFile>,
+    next_file: u32,
     /// By device and inode.
     by_inode: FxHashMap<(u64, u64), FileId>,
     vdso: Option<FileId>,
+    /// How many files are open, or were so before they were forgotten.
+    open: usize,
+    /// How often files were closed.
+    closed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +56,7 @@ struct Process {
     ended: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(u32);
 
 /// An address as an offset of a file.
@@ -69,8 +82,9 @@ pub enum Found {
 pub struct MappedFile {
     /// As the process calls it, or `[vdso]`.
     pub name: Arc<str>,
-    /// `None` where it could not be opened.
-    file: Option<File>,
+    inode: u64,
+    /// `None` where it could not be opened, or is closed again.
+    file: Option<Arc<File>>,
 }
 
 /// An executable part of an address space.
@@ -156,12 +170,21 @@ impl Spaces {
         if !mappings.contains(&new) {
             let mappings = Arc::make_mut(mappings);
             mappings.retain(|old| old.start < new.start || old.end > new.end);
+            if mappings.len() >= MAPPINGS {
+                mappings.drain(..MAPPINGS / 4);
+            }
             mappings.push(new);
         }
     }
 
-    pub fn file(&self, id: FileId) -> &MappedFile {
-        &self.files[id.0 as usize]
+    /// `None` for one that nobody maps any more.
+    pub fn file(&self, id: FileId) -> Option<&MappedFile> {
+        self.files.get(&id)
+    }
+
+    /// How often files were closed so far, whose descriptors may be others' since.
+    pub fn closed(&self) -> u64 {
+        self.closed
     }
 
     fn mapped_file(&mut self, part: &MappedPart) -> Option<FileId> {
@@ -170,7 +193,7 @@ impl Spaces {
         }
         let key = (part.device, part.inode);
         if let Some(&known) = self.by_inode.get(&key)
-            && self.file(known).file.is_some()
+            && self.file(known).is_some_and(|file| file.file.is_some())
         {
             return Some(known);
         }
@@ -181,8 +204,9 @@ impl Spaces {
             .or_else(|_| File::open(format!("/proc/{pid}/root{name}")))
             .or_else(|_| File::open(name))
             .ok()
-            .filter(is_same);
-        let id = self.add_file(MappedFile { name: name.into(), file });
+            .filter(is_same)
+            .map(Arc::new);
+        let id = self.add_file(MappedFile { name: name.into(), inode: part.inode, file });
         self.by_inode.insert(key, id);
         Some(id)
     }
@@ -191,27 +215,62 @@ impl Spaces {
     fn vdso(&mut self) -> Option<FileId> {
         if self.vdso.is_none() {
             let file = own_vdso()?;
-            self.vdso = Some(self.add_file(MappedFile { name: "[vdso]".into(), file: Some(file) }));
+            let file = MappedFile { name: "[vdso]".into(), inode: 0, file: Some(Arc::new(file)) };
+            self.vdso = Some(self.add_file(file));
         }
         self.vdso
     }
 
     fn add_file(&mut self, file: MappedFile) -> FileId {
-        self.files.push(file);
-        FileId(self.files.len() as u32 - 1)
+        if self.open >= OPEN {
+            self.sweep();
+        }
+        self.open += usize::from(file.file.is_some());
+        let id = FileId(self.next_file);
+        self.next_file += 1;
+        self.files.insert(id, file);
+        id
+    }
+
+    /// Forgets the files that no process maps, and closes the oldest where too many are open, first those that only ended processes map.
+    fn sweep(&mut self) {
+        let of = |ended: bool| {
+            let processes = self.processes.values().filter(move |process| process.ended == ended);
+            processes.flat_map(|process| process.mappings.iter().filter_map(|mapping| mapping.file))
+        };
+        let live: FxHashSet<FileId> = of(false).chain(self.vdso).collect();
+        let ended: FxHashSet<FileId> = of(true).collect();
+        self.files.retain(|id, _| live.contains(id) || ended.contains(id));
+        self.by_inode.retain(|_, id| self.files.contains_key(id));
+        let is_open = |(id, file): (&FileId, &MappedFile)| file.file.is_some().then_some(*id);
+        let mut open: Vec<FileId> = self.files.iter().filter_map(is_open).collect();
+        open.sort_by_key(|id| (live.contains(id), *id));
+        let more = open.len().saturating_sub(OPEN / 2);
+        for id in open.drain(..more).filter(|id| Some(*id) != self.vdso) {
+            self.files.entry(id).and_modify(|file| file.file = None);
+        }
+        self.open = open.len();
+        self.closed += 1;
     }
 }
 
 impl MappedFile {
-    /// By which path the file can be opened now. Its own, where that still is the same file, since its debug
-    /// information may lie beside it.
-    pub fn path(&self) -> Option<PathBuf> {
-        let file = self.file.as_ref()?;
-        let data = file.metadata().ok()?;
+    /// By which path the file can be opened now: its own, where that still is the same file, since its debug
+    /// information may lie beside it; otherwise the path of our descriptor, which is open as long as what is returned with it is kept.
+    pub fn path(&self) -> Option<(PathBuf, Option<Arc<File>>)> {
         let path = Path::new(&*self.name);
-        let is_same =
-            fs::metadata(path).is_ok_and(|other| (other.dev(), other.ino()) == (data.dev(), data.ino()));
-        Some(if is_same { path.to_path_buf() } else { format!("/proc/self/fd/{}", file.as_raw_fd()).into() })
+        let at_path = fs::metadata(path).ok();
+        let Some(file) = &self.file else {
+            let is_same = self.inode != 0 && at_path.is_some_and(|data| data.ino() == self.inode);
+            return is_same.then(|| (path.to_path_buf(), None));
+        };
+        let data = file.metadata().ok()?;
+        Some(match at_path {
+            Some(other) if (other.dev(), other.ino()) == (data.dev(), data.ino()) => {
+                (path.to_path_buf(), None)
+            }
+            Some(_) | None => (format!("/proc/self/fd/{}", file.as_raw_fd()).into(), Some(Arc::clone(file))),
+        })
     }
 }
 
@@ -294,7 +353,8 @@ mod tests {
         assert_eq!(spaces.find(pid, address), Found::Unknown);
         spaces.ask_once(pid);
         let Found::Place(place) = spaces.find(pid, address) else { panic!("it is nowhere") };
-        assert_eq!(spaces.file(place.file).path(), std::env::current_exe().ok());
+        let path = spaces.file(place.file).and_then(MappedFile::path).map(|(path, _)| path);
+        assert_eq!(path, std::env::current_exe().ok());
         assert_eq!(spaces.find(pid, 1), Found::Nothing);
     }
 
@@ -348,6 +408,54 @@ mod tests {
             spaces.apply(&Change::Ended { pid });
         }
         assert_eq!(spaces.processes.len(), ENDED);
+    }
+
+    #[test]
+    fn a_process_that_maps_without_end_stays_small() {
+        let mut spaces = Spaces::default();
+        let pid = u32::MAX;
+        for at in 0..3 * MAPPINGS as u64 {
+            spaces.apply(&Change::Mapped(part(pid, at << 12, (at + 1) << 12)));
+        }
+        assert!(spaces.processes[&pid].mappings.len() <= MAPPINGS);
+        assert_eq!(spaces.find(pid, (3 * MAPPINGS as u64 - 1) << 12), Found::Nameless);
+    }
+
+    #[test]
+    fn files_are_closed_and_forgotten() {
+        let directory = std::env::temp_dir().join(format!("rtscript-spaces-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let mut spaces = Spaces::default();
+        let mapped = |pid: u32, name: &str| {
+            let path = directory.join(name);
+            fs::write(&path, name).unwrap();
+            let name = path.to_string_lossy().into_owned();
+            let inode = fs::metadata(&path).unwrap().ino();
+            Change::Mapped(MappedPart { pid, start: 0x1000, end: 0x2000, offset: 0, device: 0, inode, name })
+        };
+        let ours = u32::MAX;
+        spaces.apply(&mapped(ours, "ours"));
+        let Found::Place(place) = spaces.find(ours, 0x1000) else { panic!("it is nowhere") };
+        // The number of each is one that nobody has, and more files are mapped than may be open.
+        let others = ours - 3 * OPEN as u32..ours;
+        for pid in others.clone() {
+            spaces.apply(&mapped(pid, &pid.to_string()));
+            spaces.apply(&Change::Ended { pid });
+        }
+        assert!(spaces.open <= OPEN && spaces.closed() > 0);
+        assert_eq!(spaces.file(place.file).unwrap().path().unwrap().0, directory.join("ours"));
+        // One that is closed is found by its name, unless that is another file by now.
+        let Found::Place(first) = spaces.find(others.start, 0x1000) else { panic!("it is nowhere") };
+        let first = spaces.file(first.file).unwrap();
+        assert!(first.file.is_none());
+        assert_eq!(first.path().unwrap().0, directory.join(others.start.to_string()));
+        fs::remove_file(directory.join(others.start.to_string())).unwrap();
+        assert!(first.path().is_none());
+        // Nobody maps them any more.
+        others.clone().for_each(|pid| drop(spaces.processes.remove(&pid)));
+        spaces.sweep();
+        assert_eq!(spaces.files.len(), 1);
+        fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
