@@ -12,7 +12,7 @@ use crate::link::{link, stack_of};
 use crate::object::{MapRef, Object, Program, RelocationKind};
 use crate::passes::slots::Placed;
 use crate::passes::uncalled::called;
-use crate::passes::{clean, combine, compares, dead, demote, number, outline, slots, uncalled};
+use crate::passes::{clean, combine, compares, dead, demote, number, outline, scratch, slots, uncalled};
 use crate::regalloc::allocate;
 use crate::select::select;
 use crate::target::Loops;
@@ -175,6 +175,7 @@ fn placed(function: &Function, stack: u32, module: &mut Module) -> Option<(Emitt
     // Values that find no register need room as well: how much is known only afterwards, and does not change much then.
     // Callbacks are to leave much.
     let for_spills: &[u32] = if function.role == Role::Program { &[96, 192, 384, STACK] } else { &[STACK] };
+    let most = if module.target.relocate { scratch::MOST_SAVED } else { scratch::MOST_RUNNING };
     let mut needed = 0;
     for &for_spills in for_spills {
         if for_spills < needed {
@@ -183,7 +184,7 @@ fn placed(function: &Function, stack: u32, module: &mut Module) -> Option<(Emitt
         let mut placed = function.clone();
         let next = module.maps.next_key();
         let Placed { frame, size, scratch } =
-            slots::place_slots(&mut placed, next, stack.saturating_sub(for_spills))?;
+            slots::place_slots(&mut placed, next, stack.saturating_sub(for_spills), most)?;
         // Addresses in scratch memory are sums now.
         combine::combine(&mut placed, &module.accesses);
         dead::remove_dead(&mut placed);

@@ -184,6 +184,7 @@ impl Select<'_> {
             | Op::Store { .. }
             | Op::Atomic { .. }
             | Op::AtomicFetch { .. }
+            | Op::CompareExchange { .. }
             | Op::Call(..) => None,
         }
     }
@@ -343,6 +344,13 @@ impl Select<'_> {
                 let (base, offset) = self.base(*base, *displacement, &mut tag, &mut uses);
                 uses.push(self.value(*value));
                 let insn = Insn::Atomic { width, op: *op, fetch, base, offset, src: Reg::R0 };
+                self.push(insn, def, uses, tag);
+            }
+            Op::CompareExchange { base, displacement, expected, value } => {
+                let mut uses = Vec::new();
+                let (base, offset) = self.base(*base, *displacement, &mut tag, &mut uses);
+                uses.extend([self.value(*expected), self.value(*value)]);
+                let insn = Insn::CmpXchg { width: Width::W64, base, offset, src: Reg::R0 };
                 self.push(insn, def, uses, tag);
             }
             Op::Call(callee, args) => {

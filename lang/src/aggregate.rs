@@ -11,9 +11,9 @@ pub enum Aggregate {
     Count,
     /// Slots: `[total]`.
     Sum { signed: bool },
-    /// Slots: `[smallest, whether there is one]`.
+    /// Slots: `[rank of the smallest, whether there is one]`, see [`Aggregate::rank_mask`].
     Min { signed: bool },
-    /// Slots: `[largest, whether there is one]`.
+    /// Slots: `[rank of the largest, whether there is one]`.
     Max { signed: bool },
     /// Slots: `[total, number]`.
     Avg { signed: bool },
@@ -82,6 +82,26 @@ impl Aggregate {
             Aggregate::Lhist { min, max, step } => {
                 u32::try_from((max - min + step - 1) / step).unwrap_or(u32::MAX - 2) + 2
             }
+        }
+    }
+
+    /// A value's rank is the value with the bits of this mask flipped, and the value is the rank with the same bits flipped.
+    /// As unsigned numbers ranks are the higher the better a value is, and 0 is the rank of the worst; so memory that is still
+    /// zero needs no case of its own, and one atomic instruction keeps the best. `None` for what keeps no best value.
+    pub fn rank_mask(&self) -> Option<u64> {
+        const SIGN: u64 = 1 << 63;
+        match *self {
+            Aggregate::Max { signed: false } => Some(0),
+            Aggregate::Max { signed: true } => Some(SIGN),
+            Aggregate::Min { signed: false } => Some(!0),
+            Aggregate::Min { signed: true } => Some(!SIGN),
+            Aggregate::Count
+            | Aggregate::Sum { .. }
+            | Aggregate::Avg { .. }
+            | Aggregate::Stats { .. }
+            | Aggregate::Hist { .. }
+            | Aggregate::Lhist { .. }
+            | Aggregate::Tseries { .. } => None,
         }
     }
 
@@ -158,6 +178,21 @@ fn log2_bucket_start(bucket: u32, bits: u8) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranks_are_higher_the_better_a_value_is() {
+        let values = [0, 1, 2, i64::MAX as u64, 1 << 63, u64::MAX - 1, u64::MAX];
+        for (a, b) in values.iter().flat_map(|a| values.iter().map(move |b| (*a, *b))) {
+            let ranks = |aggregate: Aggregate| {
+                let mask = aggregate.rank_mask().unwrap();
+                (a ^ mask).cmp(&(b ^ mask))
+            };
+            assert_eq!(ranks(Aggregate::Max { signed: false }), a.cmp(&b));
+            assert_eq!(ranks(Aggregate::Max { signed: true }), (a as i64).cmp(&(b as i64)));
+            assert_eq!(ranks(Aggregate::Min { signed: false }), b.cmp(&a));
+            assert_eq!(ranks(Aggregate::Min { signed: true }), (b as i64).cmp(&(a as i64)));
+        }
+    }
 
     #[test]
     fn every_value_lies_in_the_range_of_its_bucket() {

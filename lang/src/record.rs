@@ -104,7 +104,8 @@ pub mod globals {
     pub const START: u32 = 16;
     /// `u64`: events dropped since the ring was full.
     pub const LOST_RING_FULL: u32 = 24;
-    /// `u64`: runs of programs that were given up since all scratch memory of the CPU was in use by interrupted ones.
+    /// `u64`: runs of programs that were given up since all scratch memory of the CPU was in use by interrupted ones, or since
+    /// others came between again and again.
     pub const NO_SCRATCH: u32 = 32;
     /// Bytes that are always zero: the first value of new map elements. As many as the largest needs.
     pub const ZEROS: u32 = 64;

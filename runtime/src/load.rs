@@ -219,7 +219,7 @@ fn create(def: &MapDef, cpus: usize) -> io::Result<Map> {
         MapKind::PerCpuHash => bpf_map_type::BPF_MAP_TYPE_PERCPU_HASH,
         MapKind::LruHash => bpf_map_type::BPF_MAP_TYPE_LRU_HASH,
         MapKind::PerCpuLruHash => bpf_map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH,
-        MapKind::Array | MapKind::MappedArray => bpf_map_type::BPF_MAP_TYPE_ARRAY,
+        MapKind::Array | MapKind::ArrayByCpu | MapKind::MappedArray => bpf_map_type::BPF_MAP_TYPE_ARRAY,
         MapKind::PerCpuArray => bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY,
         MapKind::RingBuf => bpf_map_type::BPF_MAP_TYPE_RINGBUF,
     };
@@ -233,9 +233,21 @@ fn create(def: &MapDef, cpus: usize) -> io::Result<Map> {
         | MapKind::PerCpuLruHash
         | MapKind::Array
         | MapKind::PerCpuArray
+        | MapKind::ArrayByCpu
         | MapKind::RingBuf => 0,
     };
-    let spec = MapSpec::new(kind, &def.name, def.key_size, def.value_size, def.max_entries);
+    let entries = match def.kind {
+        MapKind::ArrayByCpu => def.max_entries.saturating_mul(cpus as u32),
+        MapKind::Hash
+        | MapKind::PerCpuHash
+        | MapKind::LruHash
+        | MapKind::PerCpuLruHash
+        | MapKind::Array
+        | MapKind::PerCpuArray
+        | MapKind::RingBuf
+        | MapKind::MappedArray => def.max_entries,
+    };
+    let spec = MapSpec::new(kind, &def.name, def.key_size, def.value_size, entries);
     Map::create(&MapSpec { flags, ..spec }, cpus)
 }
 

@@ -268,6 +268,13 @@ pub enum Op {
         displacement: i32,
         value: Value,
     },
+    /// Atomically: where 8 bytes hold `expected`, `value` takes its place. The result is what was there before.
+    CompareExchange {
+        base: Value,
+        displacement: i32,
+        expected: Value,
+        value: Value,
+    },
     /// A helper of the kernel. It always has a result, which may be left unused.
     Call(Callee, Vec<Operand>),
 }
@@ -333,6 +340,7 @@ impl Op {
             | Op::Store { .. }
             | Op::Atomic { .. }
             | Op::AtomicFetch { .. }
+            | Op::CompareExchange { .. }
             | Op::Call(..) => false,
         }
     }
@@ -380,6 +388,9 @@ impl Op {
                 operand(&Operand::Value(*base));
                 operand(&Operand::Value(*value));
             }
+            Op::CompareExchange { base, expected, value, .. } => {
+                [base, expected, value].into_iter().for_each(|value| operand(&Operand::Value(*value)));
+            }
             Op::Call(_, args) => args.iter().for_each(operand),
         }
     }
@@ -423,6 +434,9 @@ impl Op {
             Op::Atomic { base, value: by, .. } | Op::AtomicFetch { base, value: by, .. } => {
                 value(base);
                 value(by);
+            }
+            Op::CompareExchange { base, expected, value: by, .. } => {
+                [base, expected, by].into_iter().for_each(value);
             }
             Op::Call(_, args) => args.iter_mut().for_each(operand),
         }

@@ -118,6 +118,9 @@ impl Display for Op {
                 let at = displaced(*displacement);
                 write!(f, "fetch.{}.{} [{base}{at}], {value}", atomic(*op), letter(*size))
             }
+            Op::CompareExchange { base, displacement, expected, value } => {
+                write!(f, "exchange.d [{base}{}], {expected}, {value}", displaced(*displacement))
+            }
             Op::Call(callee, args) => {
                 let args = args.iter().map(|arg| arg.to_string()).collect::<Vec<_>>().join(", ");
                 match callee {

@@ -134,7 +134,8 @@ impl Verify<'_> {
             Op::Load { base, .. }
             | Op::Store { base, .. }
             | Op::Atomic { base, .. }
-            | Op::AtomicFetch { base, .. } => *base,
+            | Op::AtomicFetch { base, .. }
+            | Op::CompareExchange { base, .. } => *base,
             Op::Const(_)
             | Op::Binary(..)
             | Op::Neg(_)
@@ -220,6 +221,7 @@ fn form(op: &Op) -> Result<(), &'static str> {
         Op::Call(_, args) => args.len() <= 5,
         Op::Const(_)
         | Op::Neg(_)
+        | Op::CompareExchange { .. }
         | Op::SignExtend(..)
         | Op::ByteSwap(..)
         | Op::Compare(..)

@@ -1,6 +1,7 @@
 //! Updating `count()` and its kin in place, and merging them over the CPUs where a script reads one.
 
 use rtscript_lang::aggregate::Aggregate;
+use rtscript_lang::record::globals;
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{BinaryOp, Element, Expr};
 use rtscript_lang::types::Type;
@@ -30,12 +31,7 @@ impl Lowering<'_, '_> {
                 this.add_to_slot(pointer, 0, Some(number));
                 this.add_to_slot(pointer, 1, None);
             }
-            Aggregate::Min { signed } => {
-                this.keep_extreme(pointer, number, if signed { Cond::Slt } else { Cond::Lt });
-            }
-            Aggregate::Max { signed } => {
-                this.keep_extreme(pointer, number, if signed { Cond::Sgt } else { Cond::Gt });
-            }
+            Aggregate::Min { .. } | Aggregate::Max { .. } => this.keep_best(pointer, aggregate, number),
             Aggregate::Hist { bits } => {
                 let bucket = this.log2_bucket(number, bits, unsigned);
                 this.count_bucket(pointer, bucket, aggregate.slots());
@@ -64,19 +60,40 @@ impl Lowering<'_, '_> {
         });
     }
 
-    /// `[value, whether there is one]`.
-    fn keep_extreme(&mut self, pointer: Value, number: Value, better: Cond) {
-        let (compare, take, done) = (self.b.block(), self.b.block(), self.b.block());
-        let set = self.b.load(Size::D, false, pointer, 8);
-        self.b.branch(Cond::Eq, set, Operand::Imm(0), take, compare);
-        self.b.switch_sealed(compare);
-        let best = self.b.load(Size::D, false, pointer, 0);
-        self.b.branch(better, number, Operand::Value(best), take, done);
-        self.b.switch_sealed(take);
-        self.b.store(Size::D, pointer, 0, Operand::Value(number));
+    /// `[rank, whether there is one]`. Whoever finds that others came between looking and exchanging tries again with what they
+    /// left. That takes an interrupt, or a preemption, between two instructions, on one CPU; where it happens again and again
+    /// the run is counted as one that was given up.
+    fn keep_best(&mut self, pointer: Value, aggregate: Aggregate, number: Value) {
+        let rank = self.rank(aggregate, number);
         self.b.store(Size::D, pointer, 8, Operand::Imm(1));
+        let done = self.b.block();
+        let mut best = self.b.load(Size::D, false, pointer, 0);
+        for _ in 0..TRIES {
+            let (better, again) = (self.b.block(), self.b.cold_block());
+            self.b.branch(Cond::Gt, rank, Operand::Value(best), better, done);
+            self.b.switch_sealed(better);
+            let exchange =
+                Op::CompareExchange { base: pointer, displacement: 0, expected: best, value: rank };
+            let found = self.b.value(exchange);
+            self.b.branch(Cond::Eq, found, Operand::Value(best), done, again);
+            self.b.switch_sealed(again);
+            best = found;
+        }
+        let counter = self.b.value(Op::GlobalAddr(globals::NO_SCRATCH));
+        self.add_to_slot(counter, 0, None);
         self.b.jump(done, &[]);
         self.b.switch_sealed(done);
+    }
+
+    /// A value as a rank, or a rank as the value: the same bits are flipped.
+    fn rank(&mut self, aggregate: Aggregate, value: Value) -> Value {
+        match aggregate.rank_mask() {
+            None | Some(0) => value,
+            Some(mask) => {
+                let mask = self.b.iconst(mask as i64);
+                self.b.binary(AluOp::Xor, value, Operand::Value(mask))
+            }
+        }
     }
 
     /// The bucket of `Aggregate::Hist`, by arithmetic alone: comparisons would double the paths that the kernel's
@@ -184,15 +201,9 @@ impl Lowering<'_, '_> {
                     let number = this.read_int(&Address::own(pointer, 8), Size::D, false, span);
                     this.accumulate(second, number);
                 }
-                Aggregate::Min { signed } | Aggregate::Max { signed } => {
+                Aggregate::Min { .. } | Aggregate::Max { .. } => {
                     let set = this.read_int(&Address::own(pointer, 8), Size::D, false, span);
-                    let better = match (aggregate, signed) {
-                        (Aggregate::Min { .. }, true) => Cond::Slt,
-                        (Aggregate::Min { .. }, false) => Cond::Lt,
-                        (_, true) => Cond::Sgt,
-                        (_, false) => Cond::Gt,
-                    };
-                    this.take_better(first, second, (value, set), better);
+                    this.take_better(first, second, value, set);
                 }
                 Aggregate::Hist { .. } | Aggregate::Lhist { .. } | Aggregate::Tseries { .. } => {}
             }
@@ -205,10 +216,16 @@ impl Lowering<'_, '_> {
                 let number = self.b.add(number, Operand::Value(empty));
                 self.arithmetic(BinaryOp::Div, signed, total, number, span)
             }
+            Aggregate::Min { .. } | Aggregate::Max { .. } => {
+                let (best, have) = (self.b.get(first), self.b.get(second));
+                let best = self.rank(aggregate, best);
+                // Of nothing, it is zero.
+                let zero = self.b.iconst(0);
+                let keep = self.b.binary(AluOp::Sub, zero, Operand::Value(have));
+                self.b.binary(AluOp::And, best, Operand::Value(keep))
+            }
             Aggregate::Count
             | Aggregate::Sum { .. }
-            | Aggregate::Min { .. }
-            | Aggregate::Max { .. }
             | Aggregate::Hist { .. }
             | Aggregate::Lhist { .. }
             | Aggregate::Tseries { .. } => self.b.get(first),
@@ -221,28 +238,23 @@ impl Lowering<'_, '_> {
         self.b.set(variable, sum);
     }
 
-    /// Takes a value that is set if none was before, or if it is better.
+    /// Takes a rank if it is better, and notes whether there is one.
     fn take_better(
         &mut self,
         best: crate::ir::builder::Variable,
         have: crate::ir::builder::Variable,
-        (value, set): (Value, Value),
-        better: Cond,
+        rank: Value,
+        set: Value,
     ) {
-        let (is_set, compare, take, done) = (self.b.block(), self.b.block(), self.b.block(), self.b.block());
-        self.b.branch(Cond::Ne, set, Operand::Imm(0), is_set, done);
-        self.b.switch_sealed(is_set);
         let had = self.b.get(have);
-        let had = self.b.to_compare(had);
-        self.b.branch(Cond::Eq, had, Operand::Imm(0), take, compare);
-        self.b.switch_sealed(compare);
+        let has = self.b.binary(AluOp::Or, had, Operand::Value(set));
+        self.b.set(have, has);
+        let (take, done) = (self.b.block(), self.b.block());
         let current = self.b.get(best);
         let current = self.b.to_compare(current);
-        self.b.branch(better, value, Operand::Value(current), take, done);
+        self.b.branch(Cond::Gt, rank, Operand::Value(current), take, done);
         self.b.switch_sealed(take);
-        let one = self.b.iconst(1);
-        self.b.set(best, value);
-        self.b.set(have, one);
+        self.b.set(best, rank);
         self.b.jump(done, &[]);
         self.b.switch_sealed(done);
     }
@@ -254,5 +266,7 @@ impl Lowering<'_, '_> {
     }
 }
 
+/// How often a run looks again for the best value.
+const TRIES: usize = 4;
 /// More CPUs than a kernel can be built for.
 const MOST_CPUS: u32 = 8192;

@@ -266,6 +266,7 @@ fn add_maps(object: &Object, file: &mut File<'static>, btf: &mut Writer) -> Vec<
             | MapKind::PerCpuLruHash
             | MapKind::Array
             | MapKind::PerCpuArray
+            | MapKind::ArrayByCpu
             | MapKind::RingBuf
             | MapKind::MappedArray => 0,
         };
@@ -346,7 +347,7 @@ fn add_data_symbol(
 fn type_number(kind: MapKind) -> u32 {
     match kind {
         MapKind::Hash => 1,
-        MapKind::Array | MapKind::MappedArray => 2,
+        MapKind::Array | MapKind::ArrayByCpu | MapKind::MappedArray => 2,
         MapKind::PerCpuHash => 5,
         MapKind::PerCpuArray => 6,
         MapKind::LruHash => 9,

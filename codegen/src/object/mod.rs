@@ -152,6 +152,8 @@ pub enum MapKind {
     PerCpuLruHash,
     Array,
     PerCpuArray,
+    /// An array with so many elements for each CPU, those of CPU 0 first: values may be larger than those of a per-CPU array.
+    ArrayByCpu,
     RingBuf,
     /// An array that user space maps into its memory: the globals.
     MappedArray,

@@ -139,6 +139,11 @@ fn simpler(function: &Function, op: &Op, accesses: &PrimaryMap<AccessId, Access>
             let displacement = displacement.checked_add(imm).filter(|d| fits(*d))?;
             Some(Op::AtomicFetch { op: *op, size: *size, base, displacement, value: *value })
         }
+        Op::CompareExchange { base, displacement, expected, value } => {
+            let (base, imm) = sum(function, *base)?;
+            let displacement = displacement.checked_add(imm).filter(|d| fits(*d))?;
+            Some(Op::CompareExchange { base, displacement, expected: *expected, value: *value })
+        }
         Op::Const(_)
         | Op::Neg(_)
         | Op::ZeroExtend(..)

@@ -119,7 +119,8 @@ fn stays(function: &Function, flow: &Flow) -> SecondaryMap<Value, bool> {
                 | Op::Load { .. }
                 | Op::Store { .. }
                 | Op::Atomic { .. }
-                | Op::AtomicFetch { .. } => {}
+                | Op::AtomicFetch { .. }
+                | Op::CompareExchange { .. } => {}
             }
         }
     }
@@ -161,7 +162,8 @@ fn addresses(function: &Function, flow: &Flow) -> SecondaryMap<Value, bool> {
                     | Op::FieldShift(..)
                     | Op::Store { .. }
                     | Op::Atomic { .. }
-                    | Op::AtomicFetch { .. } => false,
+                    | Op::AtomicFetch { .. }
+                    | Op::CompareExchange { .. } => false,
                 };
                 changed |= is_address && !std::mem::replace(&mut addresses[*result], true);
             }

@@ -8,6 +8,6 @@ pub mod demote;
 pub mod dominance;
 pub mod number;
 pub mod outline;
-mod scratch;
+pub mod scratch;
 pub mod slots;
 pub mod uncalled;

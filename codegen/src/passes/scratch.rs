@@ -1,4 +1,5 @@
-//! How a program finds its scratch memory: an element of a per-CPU array map that belongs to the program.
+//! How a program finds its scratch memory: an element of a per-CPU array map that belongs to the program, or, where it needs more than such an
+//! element can hold, of a plain array with elements for each CPU.
 //!
 //! Most kinds of programs never run twice at once on a CPU: the kernel passes an event over whose program runs there already. They have one
 //! element. The programs of uprobes and of iterators have no such guard, and run in processes that may be preempted, or sleep while memory is
@@ -25,8 +26,12 @@ use crate::ir::{
 };
 use crate::object::{MapDef, MapKind, MapRef};
 
-/// The largest value of a per-CPU array (`PCPU_MIN_UNIT_SIZE`), without the word that says whether it is taken.
-pub const LARGEST_SCRATCH: u32 = (32 << 10) - TAKEN;
+/// The largest value of a per-CPU array (`PCPU_MIN_UNIT_SIZE`).
+const LARGEST_PER_CPU: u32 = 32 << 10;
+/// The most scratch memory of a program that is saved: how many CPUs there will be is not known.
+pub const MOST_SAVED: u32 = LARGEST_PER_CPU - TAKEN;
+/// The most of a program that runs at once: the kernel takes more, for each CPU, but hardly has it.
+pub const MOST_RUNNING: u32 = 16 << 20;
 /// Bytes in front of the slots of an element that is taken and given back.
 const TAKEN: u32 = 8;
 /// How many runs of a program can be under way on one CPU.
@@ -36,7 +41,8 @@ const ELEMENTS: u32 = 8;
 pub fn scratch_map(function: &Function, size: u32) -> MapDef {
     let size = size.next_multiple_of(8);
     let (value_size, max_entries) = if is_shared(function) { (size + TAKEN, ELEMENTS) } else { (size, 1) };
-    MapDef { name: "scratch".to_string(), kind: MapKind::PerCpuArray, key_size: 4, value_size, max_entries }
+    let kind = if value_size > LARGEST_PER_CPU { MapKind::ArrayByCpu } else { MapKind::PerCpuArray };
+    MapDef { name: "scratch".to_string(), kind, key_size: 4, value_size, max_entries }
 }
 
 /// Whether several runs of a program may be under way at once on a CPU.
@@ -49,7 +55,7 @@ fn is_shared(function: &Function) -> bool {
 ///
 /// The look-up stands where all ways to a use come through, as late as can be: most runs of a program may need no scratch
 /// memory. Where it fails the program ends, so it stands where no record of the ring is held.
-pub fn add_scratch(function: &mut Function, map: MapRef, offsets: &[(Slot, u32)]) -> Slot {
+pub fn add_scratch(function: &mut Function, map: MapRef, def: &MapDef, offsets: &[(Slot, u32)]) -> Slot {
     let key = function.slots.push(SlotData { size: 8, align: 8, place: Place::Stack });
     let (block, index) = place_of_lookup(function, offsets);
     let span =
@@ -61,11 +67,16 @@ pub fn add_scratch(function: &mut Function, map: MapRef, offsets: &[(Slot, u32)]
     let body = new_block(function, ending_span, function.blocks[block].cold);
     function.blocks[body].insts = rest;
     function.blocks[body].terminator = ending;
+    let by_cpu = def.kind == MapKind::ArrayByCpu;
+    let elements = Elements { map, key, first: by_cpu.then(|| first_of_cpu(function, def, block, span)) };
+    let none = new_block(function, span, true);
+    if by_cpu || is_shared(function) {
+        count_skipped(function, none, span);
+    }
     let (scratch, first) = if is_shared(function) {
-        (take(function, (map, key), block, body, span), TAKEN)
+        (take(function, &elements, block, (body, none), span), TAKEN)
     } else {
-        let none = new_block(function, span, true);
-        (look_up(function, (map, key), 0, block, (body, none), span), 0)
+        (look_up(function, &elements, 0, block, (body, none), span), 0)
     };
     for inst in function.insts.values_mut() {
         if let Op::SlotAddr(slot, offset) = inst.op
@@ -80,19 +91,47 @@ pub fn add_scratch(function: &mut Function, map: MapRef, offsets: &[(Slot, u32)]
     key
 }
 
+/// The map, the slot of the key, and, where elements belong to CPUs, the number of the first one of this CPU.
+struct Elements {
+    map: MapRef,
+    key: Slot,
+    first: Option<Value>,
+}
+
+/// The number of the first element of the CPU. It stays the same: the kernel keeps every program on its CPU.
+fn first_of_cpu(function: &mut Function, def: &MapDef, block: Block, span: Span) -> Value {
+    let cpu = push(function, block, Op::Call(Callee::Helper(Helper::GetSmpProcessorId), Vec::new()), span);
+    let each = Operand::Imm(def.max_entries as i32);
+    push(function, block, Op::Binary(AluOp::Mul, cpu, each), span)
+}
+
+/// Counts a run that is given up.
+fn count_skipped(function: &mut Function, block: Block, span: Span) {
+    let counter = push(function, block, Op::GlobalAddr(globals::NO_SCRATCH), span);
+    let one = push(function, block, Op::Const(1), span);
+    let count = Op::Atomic { op: AtomicOp::Add, size: Size::D, base: counter, displacement: 0, value: one };
+    push(function, block, count, span);
+}
+
 /// Ends `block` with looking an element up: with its address to the first block, or without one to the second.
 fn look_up(
     function: &mut Function,
-    (map, key): (MapRef, Slot),
+    elements: &Elements,
     element: u32,
     block: Block,
     (found, missing): (Block, Block),
     span: Span,
 ) -> Value {
-    let at = push(function, block, Op::SlotAddr(key, 0), span);
-    let number = Operand::Imm(element as i32);
+    let at = push(function, block, Op::SlotAddr(elements.key, 0), span);
+    let number = match elements.first {
+        None => Operand::Imm(element as i32),
+        Some(first) => {
+            let next = Op::Binary(AluOp::Add, first, Operand::Imm(element as i32));
+            Operand::Value(push(function, block, next, span))
+        }
+    };
     push(function, block, Op::Store { size: Size::D, base: at, displacement: 0, value: number }, span);
-    let map = push(function, block, Op::MapRef(map), span);
+    let map = push(function, block, Op::MapRef(elements.map), span);
     let args = vec![Operand::Value(map), Operand::Value(at)];
     let address = push(function, block, Op::Call(Callee::Helper(Helper::MapLookupElem), args), span);
     let args = if function.blocks[found].params.is_empty() { Vec::new() } else { vec![address] };
@@ -109,21 +148,16 @@ fn look_up(
 /// Tries the elements, from `block` on; `body` gets the first one that is free as its parameter, which is returned.
 fn take(
     function: &mut Function,
-    (map, key): (MapRef, Slot),
+    elements: &Elements,
     mut block: Block,
-    body: Block,
+    (body, all_taken): (Block, Block),
     span: Span,
 ) -> Value {
     let scratch = function.values.push(Def::Param(body, 0));
     function.blocks[body].params.push(scratch);
-    let all_taken = new_block(function, span, true);
-    let counter = push(function, all_taken, Op::GlobalAddr(globals::NO_SCRATCH), span);
-    let one = push(function, all_taken, Op::Const(1), span);
-    let count = Op::Atomic { op: AtomicOp::Add, size: Size::D, base: counter, displacement: 0, value: one };
-    push(function, all_taken, count, span);
     for element in 0..ELEMENTS {
         let there = new_block(function, span, element > 0);
-        let address = look_up(function, (map, key), element, block, (there, all_taken), span);
+        let address = look_up(function, elements, element, block, (there, all_taken), span);
         let one = push(function, there, Op::Const(1), span);
         let set =
             Op::AtomicFetch { op: AtomicOp::Or, size: Size::D, base: address, displacement: 0, value: one };
@@ -294,7 +328,8 @@ mod tests {
     }
 
     fn places(mut function: Function) -> (Function, MapDef) {
-        let map = place_slots(&mut function, MapRef::from_u32(0), 400).unwrap().scratch.unwrap();
+        let map =
+            place_slots(&mut function, MapRef::from_u32(0), 400, MOST_RUNNING).unwrap().scratch.unwrap();
         verify(&function, "scratch");
         (function, map)
     }

@@ -10,7 +10,7 @@
 use cranelift_entity::SecondaryMap;
 
 use super::dominance::Flow;
-use super::scratch::{LARGEST_SCRATCH, add_scratch, scratch_map};
+use super::scratch::{add_scratch, scratch_map};
 use crate::ir::{Block, Function, Op, Operand, Place, Role, Slot, Value};
 use crate::object::{MapDef, MapRef};
 
@@ -29,8 +29,8 @@ pub struct Placed {
 }
 
 /// Places all slots, with at most `budget` bytes of the stack; `scratch` is what the map of the scratch memory will be.
-/// Returns nothing where the program needs more scratch memory than there can be.
-pub fn place_slots(function: &mut Function, scratch: MapRef, budget: u32) -> Option<Placed> {
+/// Returns nothing where the program needs more scratch memory than `most`, which there can be.
+pub fn place_slots(function: &mut Function, scratch: MapRef, budget: u32, most: u32) -> Option<Placed> {
     let Needs { ranges, written_in_loop } = needs(function);
     let used: Vec<Slot> = function.slots.keys().filter(|slot| ranges[*slot].is_some()).collect();
     let (mut small, mut large): (Vec<Slot>, Vec<Slot>) =
@@ -49,7 +49,7 @@ pub fn place_slots(function: &mut Function, scratch: MapRef, budget: u32) -> Opt
             .max_by_key(|index| function.slots[small[*index]].size);
         if size <= room || goes.is_none() {
             let (in_scratch, scratch_size) = pack(function, &ranges, &large);
-            if scratch_size > LARGEST_SCRATCH {
+            if scratch_size > most {
                 return None;
             }
             let mut frame = Frame::new();
@@ -60,9 +60,10 @@ pub fn place_slots(function: &mut Function, scratch: MapRef, budget: u32) -> Opt
             if large.is_empty() {
                 return Some(Placed { frame, size, scratch: None });
             }
-            let key_slot = add_scratch(function, scratch, &in_scratch);
+            let def = scratch_map(function, scratch_size);
+            let key_slot = add_scratch(function, scratch, &def, &in_scratch);
             frame[key_slot] = size + key;
-            let scratch = Some(scratch_map(function, scratch_size));
+            let scratch = Some(def);
             return Some(Placed { frame, size: size + key, scratch });
         }
         if let Some(index) = goes {
@@ -133,7 +134,10 @@ fn needs(function: &Function) -> Needs {
             }
             data.op.each_use(|value| origin[value].iter().for_each(|slot| mention(*slot)));
             match &data.op {
-                Op::Store { base, .. } | Op::Atomic { base, .. } | Op::AtomicFetch { base, .. } => {
+                Op::Store { base, .. }
+                | Op::Atomic { base, .. }
+                | Op::AtomicFetch { base, .. }
+                | Op::CompareExchange { base, .. } => {
                     writes.extend(origin[*base].iter().map(|slot| (*slot, at)));
                 }
                 // Any argument may be a place for a result.

@@ -30,15 +30,16 @@ impl Summary {
             true => i128::from(bits as i64),
             false => i128::from(bits),
         };
-        let set = |signed: bool| {
-            let there = cpus.iter().filter(|cpu| slot_of(cpu, 1) != 0);
-            there.map(move |cpu| with_sign(slot_of(cpu, 0), signed))
+        // The best rank on any CPU; of nothing, the value is zero.
+        let best = |signed: bool| {
+            let ranks = cpus.iter().filter(|cpu| slot_of(cpu, 1) != 0).map(|cpu| slot_of(cpu, 0));
+            let mask = aggregate.rank_mask().unwrap_or(0);
+            Summary::Number(ranks.max().map_or(0, |rank| with_sign(rank ^ mask, signed)))
         };
         match *aggregate {
             Aggregate::Count => Summary::Number(i128::from(total(0))),
             Aggregate::Sum { signed } => Summary::Number(with_sign(total(0), signed)),
-            Aggregate::Min { signed } => Summary::Number(set(signed).min().unwrap_or(0)),
-            Aggregate::Max { signed } => Summary::Number(set(signed).max().unwrap_or(0)),
+            Aggregate::Min { signed } | Aggregate::Max { signed } => best(signed),
             Aggregate::Avg { signed } => {
                 Summary::Number(with_sign(total(0), signed) / i128::from(total(1).max(1)))
             }
@@ -130,9 +131,9 @@ mod tests {
             (Aggregate::Count, &[&[3], &[0], &[4]], "7"),
             (Aggregate::Sum { signed: true }, &[&[3], &[-10]], "-7"),
             (Aggregate::Sum { signed: false }, &[&[-1], &[0]], "18446744073709551615"),
-            (Aggregate::Min { signed: true }, &[&[0, 0], &[7, 1], &[-2, 1]], "-2"),
-            (Aggregate::Min { signed: false }, &[&[0, 0], &[7, 1], &[-2, 1]], "7"),
-            (Aggregate::Max { signed: true }, &[&[0, 0], &[-7, 1]], "-7"),
+            (Aggregate::Min { signed: true }, &[&[0, 0], &[7 ^ i64::MAX, 1], &[-2 ^ i64::MAX, 1]], "-2"),
+            (Aggregate::Min { signed: false }, &[&[0, 0], &[!7, 1], &[!-2, 1]], "7"),
+            (Aggregate::Max { signed: true }, &[&[0, 0], &[-7 ^ i64::MIN, 1]], "-7"),
             (Aggregate::Max { signed: false }, &[&[5, 1], &[-7, 1]], "18446744073709551609"),
             (Aggregate::Max { signed: true }, &[&[9, 0]], "0"),
             (Aggregate::Avg { signed: true }, &[&[10, 1], &[-3, 1]], "3"),

@@ -170,7 +170,7 @@ fn aggregates_are_sorted_by_what_they_come_to() {
         "{\"type\": \"stats\", \"data\": {\"@\": {\"2\": {\"count\": 10, \"average\": 3, \"total\": 30}, \
          \"1\": {\"count\": 1, \"average\": 10, \"total\": 10}}}}\n"
     );
-    let (text, _) = all(&keyed(Aggregate::Max { signed: true }), &pairs);
+    let (text, _) = all(&keyed(Aggregate::Max { signed: false }), &pairs);
     assert_eq!(text, "@[3]: 2\n@[1]: 10\n@[2]: 30\n");
 }
 

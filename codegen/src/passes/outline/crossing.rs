@@ -106,6 +106,7 @@ impl Crossing {
                 | Op::Store { .. }
                 | Op::Atomic { .. }
                 | Op::AtomicFetch { .. }
+                | Op::CompareExchange { .. }
                 | Op::Call(..) => false,
             };
             if repeats {
@@ -171,7 +172,8 @@ pub fn pointers(function: &Function) -> EntitySet<Value> {
                     | Op::FieldShift(..)
                     | Op::Store { .. }
                     | Op::Atomic { .. }
-                    | Op::AtomicFetch { .. } => false,
+                    | Op::AtomicFetch { .. }
+                    | Op::CompareExchange { .. } => false,
                 };
                 if is_pointer {
                     pointers.insert(result);
