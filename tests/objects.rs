@@ -39,6 +39,13 @@ fn main() -> ExitCode {
             }));
         }
     }
+    for (how, load) in [("aya", with_aya as fn(&[u8]) -> Outcome), ("bpftool", with_bpftool)] {
+        let cannot_trace = cannot_trace.clone();
+        tests.push(Test::new(format!("memory that is not resident {how}"), move || match &cannot_trace {
+            Some(why) => Outcome::Skipped(why.clone()),
+            None => waiting(load),
+        }));
+    }
     tests.push(Test::new("a member that lies elsewhere", move || match &cannot_trace {
         Some(why) => Outcome::Skipped(why.clone()),
         None => moved_member(),
@@ -106,6 +113,28 @@ fn with_bpftool(elf: &[u8]) -> Outcome {
         return Outcome::Passed;
     }
     Outcome::Failed(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Programs that read a process's memory, also in loops, are such as may wait for it; the others are not.
+fn waiting(load: fn(&[u8]) -> Outcome) -> Outcome {
+    let script = r#"
+        uprobe:libc:fopen { printf("%s\n", str(arg0)); @[str(arg1)] = count(); }
+        uprobe:libc:puts { $i = 0; while ($i < 9) { @bytes = *(uint8 *)(arg0 + $i); $i++ } for ($n : 0..arg0) { @last = str(arg0 + $n); } }
+        uretprobe:libc:fopen { @ends = count(); }
+        iter:task { if (ctx.task.mm != 0) { printf("%s\n", str(uptr(ctx.task.mm.arg_start))); } }
+    "#;
+    let object = match compiled(script) {
+        Ok(object) => object,
+        Err(why) => return Outcome::Failed(why),
+    };
+    let waits: Vec<bool> = object.programs.iter().map(|program| program.sleepable).collect();
+    if waits != [true, true, false, true] {
+        return Outcome::Failed(format!("which programs wait: {waits:?}"));
+    }
+    match object.to_elf() {
+        Ok(elf) => load(&elf),
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
 }
 
 /// Compiles a read of `pid` as if it lay 64 bytes further on, and lets aya load and relocate that: the event must have the

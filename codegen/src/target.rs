@@ -70,7 +70,7 @@ impl Target {
             loops: Loops::Calls,
             isa_v4: false,
             relocate: true,
-            sleepable: false,
+            sleepable: true,
             report_failures: false,
         }
     }
