@@ -9,6 +9,7 @@
 //! arguments, a name that only leads back to itself.
 
 use rtscript_syntax::ast::*;
+use rtscript_syntax::parts;
 use rtscript_syntax::source::Span;
 use rustc_hash::FxHashMap;
 
@@ -390,6 +391,37 @@ fn each_child(expr: &mut Expr, take: &mut dyn FnMut(&mut Expr)) {
         }
         ExprKind::Record(fields) => fields.iter_mut().for_each(|field| take(&mut field.value)),
     }
+}
+
+/// Whether a macro's name is somewhere in what it stands for.
+pub fn leads_back(script: &Script, name: &str) -> bool {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut open = vec![name];
+    while let Some(next) = open.pop() {
+        let Some(value) = find(script, next).and_then(|(define, _)| define.value.as_ref()) else { continue };
+        let mut names = Vec::new();
+        names_in(parts::Part::Expr(value), &mut names);
+        if names.contains(&name) {
+            return true;
+        }
+        for name in names {
+            if !seen.contains(&name) {
+                seen.push(name);
+                open.push(name);
+            }
+        }
+    }
+    false
+}
+
+fn names_in<'a>(part: parts::Part<'a>, names: &mut Vec<&'a str>) {
+    if let parts::Part::Expr(Expr { kind: ExprKind::Ident(name), .. }) = part {
+        names.push(name);
+    }
+    if let parts::Part::Expr(Expr { kind: ExprKind::Call { name, .. }, .. }) = part {
+        names.push(&name.name);
+    }
+    part.each(&mut |part| names_in(part, names));
 }
 
 /// Where the last definition of a macro stands, and whether its body is an expression.

@@ -3,12 +3,12 @@
 use rtscript_syntax::ast::{self, ExprKind as Ast, IntSuffix};
 use rtscript_syntax::source::Span;
 
-use super::Checker;
 use super::comptime::element_of;
 use super::error::{self, CFact, DidYouMean, Fact, TypeFact};
 use super::nearest::nearest;
 use super::numbers::{constant, literal, signed_literal};
 use super::shape::Shape;
+use super::{CheckError, Checker};
 use crate::builtins::{self, BUILTINS};
 use crate::constants;
 use crate::defines;
@@ -177,8 +177,15 @@ impl Checker<'_> {
             CFact::Arguments { name, expected, at, defined }
         } else if define.value.is_none() {
             CFact::NoExpression { name, at, defined }
-        } else {
+        } else if defines::leads_back(self.script, &name) {
             CFact::Cycle { name, at, defined }
+        } else {
+            // The names that are left are many, and all for the same reason.
+            let is_size = |error: &CheckError| matches!(error.fact, Fact::C(CFact::MacroSize { .. }));
+            if self.errors.iter().any(is_size) {
+                return true;
+            }
+            CFact::MacroSize { name, at, defined }
         });
         true
     }

@@ -30,6 +30,20 @@ pub enum CFact {
         defined: Span,
     },
 
+    /// Macros that double and double again, or that stand in each other.
+    #[error("the macros of this script stand for too much")]
+    #[diagnostic(
+        code("rt::macro-size"),
+        help("up to 64 macros may stand in each other, and names may be replaced 100000 times in all")
+    )]
+    MacroSize {
+        name: String,
+        #[label("`{name}` is not replaced any more")]
+        at: Span,
+        #[label("defined here")]
+        defined: Span,
+    },
+
     #[error("the macro `{name}` leads back to itself")]
     #[diagnostic(code("rt::macro-cycle"))]
     Cycle {
