@@ -22,12 +22,7 @@ pub enum Action {
     Print {
         value: Record,
     },
-    /// `print(@map[key])` of a plain map, copied when it ran: two fields, key and value.
-    PrintElement {
-        map: MapId,
-        element: Record,
-    },
-    /// `print(@map[key])` of an aggregate, read when the event is processed: one field.
+    /// `print(@map[key])` of a summary that is no number, read when the event is processed: one field.
     PrintKey {
         map: MapId,
         key: Record,
@@ -95,7 +90,6 @@ impl Action {
             | Action::Packet { args, .. }
             | Action::System { args, .. } => Some(args),
             Action::Print { value } => Some(value),
-            Action::PrintElement { element, .. } => Some(element),
             Action::PrintKey { key, .. } => Some(key),
             Action::Unwatch { address } => Some(address),
             Action::PrintMap { .. }
@@ -113,7 +107,6 @@ impl Action {
             Action::PrintMap { .. } | Action::Clear { .. } | Action::Zero { .. } | Action::Exit => true,
             Action::Printf { .. }
             | Action::Print { .. }
-            | Action::PrintElement { .. }
             | Action::PrintKey { .. }
             | Action::Join { .. }
             | Action::Message { .. }

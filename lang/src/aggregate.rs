@@ -69,6 +69,21 @@ impl Aggregate {
         }
     }
 
+    /// The sign of the number that it comes to over all CPUs; `None` where it is no number.
+    pub fn sign(&self) -> Option<bool> {
+        match *self {
+            Aggregate::Count => Some(false),
+            Aggregate::Sum { signed }
+            | Aggregate::Min { signed }
+            | Aggregate::Max { signed }
+            | Aggregate::Avg { signed } => Some(signed),
+            Aggregate::Stats { .. }
+            | Aggregate::Hist { .. }
+            | Aggregate::Lhist { .. }
+            | Aggregate::Tseries { .. } => None,
+        }
+    }
+
     /// The number of `u64` slots.
     pub fn slots(&self) -> u32 {
         match self {

@@ -349,8 +349,9 @@ impl State {
             Expr::Unary("!", operand) => truth(!self.holds(operand)),
             Expr::Unary("-", operand) => number(-self.number(operand), I64),
             Expr::Unary(_, operand) => {
-                let ty = self.common(operand, operand);
-                number(-1 - ty.cut(self.number(operand)), ty)
+                let own = self.value(operand).1.unwrap_or(TRUTH);
+                let ty = if own.signed { I64 } else { own };
+                number(-1 - self.number(operand), ty)
             }
             Expr::Cast(ty, operand) => number(self.number(operand), *ty),
             Expr::Select(condition, ty, then, otherwise) => {

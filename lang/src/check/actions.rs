@@ -9,7 +9,7 @@ use super::numbers::cast;
 use crate::action::{Action, Level};
 use crate::builtins::{Act, Builtin};
 use crate::record::Record;
-use crate::typed::{ExprKind, Intrinsic, Stmt, StmtKind};
+use crate::typed::{Intrinsic, Stmt, StmtKind};
 use crate::types::Type;
 
 /// What `time()` prints without a format.
@@ -102,9 +102,7 @@ impl Checker<'_> {
                 self.error(MapFact::PrintLimits { value: first.span, at: extra.span });
                 return None;
             }
-            let value = self.expr(first)?;
-            let record = Record::event(std::slice::from_ref(&value.ty), &self.structs);
-            return Some(StmtKind::Emit(self.action(Action::Print { value: record }), vec![value]));
+            return self.print_value(first);
         };
         if key.is_none() {
             let map = self.whole_map(first, row)?;
@@ -125,21 +123,21 @@ impl Checker<'_> {
             self.error(MapFact::PrintLimits { value: first.span, at: extra.span });
             return None;
         }
-        let element = self.element(name, key.as_deref(), first.span);
         let map = self.map(name, first.span);
-        let Some(ty) = self.entities.ty(self.entities.maps[map].value) else {
-            self.missing_value(map, first.span);
-            return None;
-        };
-        let element = element?;
-        let key = element.key.as_deref()?.clone();
-        if matches!(ty, Type::Aggregate(_)) {
+        // A summary that is no number is read when it is printed.
+        if let Some(Type::Aggregate(aggregate)) = self.entities.ty(self.entities.maps[map].value)
+            && aggregate.sign().is_none()
+        {
+            let key = self.element(name, key.as_deref(), first.span)?.key?;
             let record = Record::event(std::slice::from_ref(&key.ty), &self.structs);
-            return Some(StmtKind::Emit(self.action(Action::PrintKey { map, key: record }), vec![key]));
+            return Some(StmtKind::Emit(self.action(Action::PrintKey { map, key: record }), vec![*key]));
         }
-        let record = Record::event(&[key.ty.clone(), ty.clone()], &self.structs);
-        let value = crate::typed::Expr { kind: ExprKind::Map(element), ty, span: first.span };
-        let action = self.action(Action::PrintElement { map, element: record });
-        Some(StmtKind::Emit(action, vec![key, value]))
+        self.print_value(first)
+    }
+
+    fn print_value(&mut self, value: &ast::Expr) -> Option<StmtKind> {
+        let value = self.expr(value)?;
+        let record = Record::event(std::slice::from_ref(&value.ty), &self.structs);
+        Some(StmtKind::Emit(self.action(Action::Print { value: record }), vec![value]))
     }
 }

@@ -1,6 +1,7 @@
 //! Expressions, apart from what has a file of its own.
 
 use rtscript_syntax::ast::{self, ExprKind as Ast, IntSuffix};
+use rtscript_syntax::literal::number_in;
 use rtscript_syntax::source::Span;
 
 use super::comptime::element_of;
@@ -249,6 +250,10 @@ impl Checker<'_> {
         target: &ast::Expr,
         span: Span,
     ) -> Option<Expr> {
+        let shape = match op {
+            ast::StepOp::Increment => Shape::counter(),
+            ast::StepOp::Decrement => Shape::difference(),
+        };
         let (place, entity) = match &target.kind {
             Ast::Variable(name) => {
                 let Some(local) = self.local(name) else {
@@ -262,7 +267,7 @@ impl Checker<'_> {
                 let map = self.map(name, target.span);
                 let entity = self.entities.maps[map].value;
                 // The value is counted, whatever becomes of the key.
-                self.count(entity, target.span);
+                self.count(entity, &shape, target.span);
                 (StepPlace::Map(element?), entity)
             }
             _ => {
@@ -270,7 +275,7 @@ impl Checker<'_> {
                 return None;
             }
         };
-        self.count(entity, target.span);
+        self.count(entity, &shape, target.span);
         let ty = self.entities.ty(entity)?;
         let sign = match op {
             ast::StepOp::Increment => 1,
@@ -293,10 +298,10 @@ impl Checker<'_> {
     }
 
     /// The entity is counted up or down: a number gets all 64 bits.
-    pub(super) fn count(&mut self, entity: super::solve::EntityId, at: Span) {
+    pub(super) fn count(&mut self, entity: super::solve::EntityId, shape: &Shape, at: Span) {
         match &self.entities.get(entity).shape {
             None | Some(Shape::Int(_)) => {
-                self.flow(entity, Some(Shape::counter()), at);
+                self.flow(entity, Some(shape.clone()), at);
             }
             Some(
                 Shape::Bool
@@ -354,22 +359,19 @@ pub(super) enum Number {
     Negative(i64),
 }
 
-/// The number that a positional parameter is, if it is one: decimal, `0x`, `0` and octal, `0b`, each with a sign.
+/// The number that a positional parameter is, if it is one: as in a script, or `0b` and binary, each with a sign.
 pub(super) fn number_of(text: &str) -> Option<Number> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    let (radix, digits) = match digits.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
-        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
-        [b'0', _, ..] => (8, &digits[1..]),
-        _ => (10, digits),
+    let value = match digits.strip_prefix("0b").or_else(|| digits.strip_prefix("0B")) {
+        Some(bits) if bits.bytes().all(|bit| matches!(bit, b'0' | b'1')) => {
+            u64::from_str_radix(bits, 2).ok()?
+        }
+        Some(_) => return None,
+        None => number_in(digits)?,
     };
-    if !digits.chars().all(|digit| digit.is_digit(radix)) {
-        return None;
-    }
-    let value = u64::from_str_radix(digits, radix).ok()?;
     if negative {
         Some(Number::Negative(i64::try_from(-i128::from(value)).ok()?))
     } else {

@@ -150,20 +150,10 @@ impl Checker<'_> {
 
     /// The type of the number that a summary is over all CPUs; an error where it is none.
     pub(super) fn merged_type(&mut self, aggregate: Aggregate, name: &str, at: Span) -> Option<Type> {
-        let signed = match aggregate {
-            Aggregate::Count => false,
-            Aggregate::Sum { signed }
-            | Aggregate::Min { signed }
-            | Aggregate::Max { signed }
-            | Aggregate::Avg { signed } => signed,
-            Aggregate::Stats { .. }
-            | Aggregate::Hist { .. }
-            | Aggregate::Lhist { .. }
-            | Aggregate::Tseries { .. } => {
-                let summary = aggregate.name();
-                self.error(MapFact::NotReadable { name: name.to_string(), summary, at });
-                return None;
-            }
+        let Some(signed) = aggregate.sign() else {
+            let summary = aggregate.name();
+            self.error(MapFact::NotReadable { name: name.to_string(), summary, at });
+            return None;
         };
         if !self.kernel.features().percpu_lookup {
             self.error(MapFact::OldKernel { what: "reading a summary in the script", since: "5.19", at });

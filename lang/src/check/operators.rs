@@ -122,14 +122,17 @@ impl Checker<'_> {
             }
             ast::UnaryOp::BitNot => {
                 let operand = self.number(operand, "the operand of `~`")?;
+                // An unsigned number keeps its width, so that no bits come into being.
                 let signed = self.is_signed(&operand) || self.is_flexible(&operand);
-                let ty = if signed { Type::I64 } else { Type::U64 };
+                let ty = if signed { Type::I64 } else { operand.ty.clone() };
                 match operand.kind {
                     ExprKind::Int(value) if is_literal(&operand) => Some(signed_literal(!value as i64, span)),
-                    ExprKind::Int(value) => Some(constant(!value, ty, span)),
+                    ExprKind::Int(value) => Some(cast(constant(!value, Type::U64, span), &ty)),
                     _ => {
-                        let operand = Box::new(cast(operand, &ty));
-                        Some(Expr { kind: ExprKind::Unary(UnaryOp::Not, operand), ty, span })
+                        let wide = if signed { Type::I64 } else { Type::U64 };
+                        let operand = Box::new(cast(operand, &wide));
+                        let kind = ExprKind::Unary(UnaryOp::Not, operand);
+                        Some(cast(Expr { kind, ty: wide, span }, &ty))
                     }
                 }
             }

@@ -149,6 +149,11 @@ impl Shape {
         Shape::Int(IntShape { wide: true, ..IntShape::default() })
     }
 
+    /// A number that is counted down: it may fall below zero.
+    pub fn difference() -> Shape {
+        Shape::Int(IntShape { signed: 1, wide: true, ..IntShape::default() })
+    }
+
     /// The same with all numbers 64 bits wide.
     pub fn widened(mut self) -> Shape {
         if let Shape::Int(int) = &mut self {

@@ -8,6 +8,7 @@ use super::comptime::Branch;
 use super::error::{Fact, TypeFact, Warning};
 use super::expressions::MAX_DEPTH;
 use super::numbers::{cast, constant, fits, value_of};
+use super::shape::Shape;
 use crate::builtins::{self, Means};
 use crate::typed::{BinaryOp, Block, Expr, LocalId, Stmt, StmtKind};
 use crate::types::{Space, Type};
@@ -154,7 +155,7 @@ impl Checker<'_> {
         self.walk.scopes.push(Vec::new());
         let local = self.declare(name);
         if let Some(entity) = self.local_entity(local) {
-            self.flow(entity, Some(super::shape::Shape::of_type(&Type::I64)), name.span);
+            self.flow(entity, Some(Shape::of_type(&Type::I64)), name.span);
         }
         let body = self.in_loop(body);
         self.walk.scopes.pop();
@@ -312,7 +313,7 @@ impl Checker<'_> {
                 self.flow(entity, None, value.span);
                 return None;
             };
-            let shape = super::shape::Shape::Aggregate(aggregate);
+            let shape = Shape::Aggregate(aggregate);
             if !self.flow(entity, Some(shape), value.span) {
                 return None;
             }
@@ -340,7 +341,8 @@ impl Checker<'_> {
         let value = self.expr(value);
         let map = self.map(name, at);
         let entity = self.entities.maps[map].value;
-        self.count(entity, at);
+        let counted = if op == ast::BinaryOp::Sub { Shape::difference() } else { Shape::counter() };
+        self.count(entity, &counted, at);
         let Some(value) = value else {
             self.flow(entity, None, span);
             return None;

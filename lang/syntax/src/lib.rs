@@ -12,7 +12,7 @@ mod failure;
 mod format;
 mod header;
 mod lexer;
-mod literal;
+pub mod literal;
 mod parse;
 pub mod parts;
 mod print;

@@ -94,6 +94,14 @@ fn with_suffix(value: u64, suffix: &str) -> Result<(u64, IntSuffix), NumberFault
     Ok((value, kind))
 }
 
+/// The number that a text is, written as in a script: hexadecimal, octal, `5e6`, `1_000`, `10ms`.
+pub fn number_in(text: &str) -> Option<u64> {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    int(text).ok().map(|(value, _)| value)
+}
+
 /// The bytes of a string token. `start` is the offset of its opening quote. A bad escape is reported, and left out.
 pub(crate) fn string(token: &str, start: u32, errors: &mut Vec<SyntaxError>) -> Vec<u8> {
     let inner = token.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or("").as_bytes();

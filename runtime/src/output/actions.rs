@@ -129,10 +129,6 @@ impl<'a> Printer<'a> {
                     Format::Json => self.record("value", |values, out| values.json(&field.ty, bytes, out)),
                 }
             }
-            Action::PrintElement { map, element } => {
-                let (key, value) = (event.field(element, 0).to_vec(), event.field(element, 1).to_vec());
-                self.listing(*map, Ok(vec![Element { key, values: vec![value] }]), Limits::NONE)
-            }
             Action::PrintKey { map, key } => {
                 let key = self.key_bytes(event, key);
                 let values = store.element(*map, &key);
