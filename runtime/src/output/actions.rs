@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use rtscript_codegen::object::Manifest;
 use rtscript_lang::action::Action;
+use rtscript_lang::aggregate::Aggregate;
 use rtscript_lang::record::Record;
 use rtscript_lang::syntax::source::{Sources, Span};
 use rtscript_lang::typed::MapId;
+use rtscript_lang::types::Type;
 
 use super::event::Event;
 use super::maps::{Limits, Listing};
@@ -133,10 +135,11 @@ impl<'a> Printer<'a> {
                 let key = self.key_bytes(event, key);
                 let values = store.element(*map, &key);
                 let element = values.map(|values| Element { key, values: values.unwrap_or_default() });
-                self.listing(*map, element.map(|element| vec![element]), Limits::NONE)
+                self.element(*map, element)
             }
             Action::PrintMap { map, top, div } => {
-                self.listing(*map, store.elements(*map), Limits { top: *top, div: *div })
+                let elements = store.elements(*map).map(|elements| self.or_unset(*map, elements));
+                self.listing(*map, elements, Limits { top: *top, div: *div })
             }
             Action::Clear { map } => self.done(*map, "cleared", store.clear(*map)),
             Action::Zero { map } => self.done(*map, "set to zero", store.zero(*map)),
@@ -191,6 +194,40 @@ impl<'a> Printer<'a> {
         match self.format {
             Format::Text => self.writer.append(|out| listing.text(out)),
             Format::Json => self.writer.append(|out| listing.json(out)),
+        }
+    }
+
+    /// What is printed of a map where it is asked for: one without a key that is not set reads as zero.
+    fn or_unset(&self, id: MapId, elements: Vec<Element>) -> Vec<Element> {
+        let Some(info) = self.manifest.maps.get(id) else { return elements };
+        if elements.is_empty() && info.map.key.is_none() && !has_lines(&info.map.value) {
+            return vec![Element { key: Vec::new(), values: Vec::new() }];
+        }
+        elements
+    }
+
+    /// Prints one element of a map: its value alone, but with its key before a histogram or a series.
+    fn element(&mut self, id: MapId, element: io::Result<Element>) -> bool {
+        let Some(info) = self.manifest.maps.get(id) else { return false };
+        match (element, self.format) {
+            (Ok(element), Format::Text) if !has_lines(&info.map.value) => {
+                let listing = Listing::new(&info.map, &self.values, vec![element], Limits::NONE);
+                self.writer.append(|out| {
+                    listing.first_text(out);
+                    out.push(b'\n');
+                })
+            }
+            (Ok(element), Format::Json) if !has_lines(&info.map.value) => {
+                let listing = Listing::new(&info.map, &self.values, vec![element], Limits::NONE);
+                self.writer.append(|out| {
+                    out.extend_from_slice(b"{\"type\": \"value\", \"data\": ");
+                    listing.first_json(out);
+                    out.extend_from_slice(b"}\n");
+                })
+            }
+            (element, Format::Text | Format::Json) => {
+                self.listing(id, element.map(|element| vec![element]), Limits::NONE)
+            }
         }
     }
 
@@ -360,6 +397,14 @@ pub(super) fn place_json(sources: &Sources, span: Span, out: &mut Vec<u8>) {
         out.extend_from_slice(b", \"col\": ");
         number::unsigned(u64::from(col), out);
     }
+}
+
+/// Whether a value is printed on lines of its own.
+fn has_lines(ty: &Type) -> bool {
+    matches!(
+        ty,
+        Type::Aggregate(Aggregate::Hist { .. } | Aggregate::Lhist { .. } | Aggregate::Tseries { .. })
+    )
 }
 
 /// The words of a `join`. The first that was not sent ends them.

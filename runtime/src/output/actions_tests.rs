@@ -216,11 +216,11 @@ fn one_element_of_an_aggregate_is_read_when_it_is_printed() {
     tail.resize(64, b'#');
     for event in [packed, event(0, Form::Small, &[0; 4], &tail)] {
         let (text, json) = both(&manifest, &event, &store);
-        assert_eq!(text, "@count[name]: 8\n");
-        assert_eq!(json, "{\"type\": \"map\", \"data\": {\"@count\": {\"name\": 8}}}\n");
+        assert_eq!(text, "8\n");
+        assert_eq!(json, "{\"type\": \"value\", \"data\": 8}\n");
     }
     let missing = event(0, Form::Packed, &2u32.to_ne_bytes(), b"x\0");
-    assert_eq!(both(&manifest, &missing, &store).0, "@count[x]: 0\n");
+    assert_eq!(both(&manifest, &missing, &store).0, "0\n");
 }
 
 #[test]

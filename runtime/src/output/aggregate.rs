@@ -77,7 +77,7 @@ impl Summary {
                 out.extend_from_slice(b", .average = ");
                 number::wide(average / div_wide, out);
                 out.extend_from_slice(b", .total = ");
-                number::wide(total / div_wide, out);
+                number::wide(*total, out);
                 out.extend_from_slice(b" }");
             }
             Summary::Buckets(counts) => histogram::text(aggregate, counts, div, out),
@@ -95,7 +95,7 @@ impl Summary {
                 out.extend_from_slice(b", \"average\": ");
                 json::number(average / div_wide, out);
                 out.extend_from_slice(b", \"total\": ");
-                json::number(total / div_wide, out);
+                json::number(*total, out);
                 out.push(b'}');
             }
             Summary::Buckets(counts) => histogram::json(aggregate, counts, div, out),
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(text, "{ .count = 3, .average = 2, .total = 6 }");
         assert_eq!(json, r#"{"count": 3, "average": 2, "total": 6}"#);
         let (text, _) = written(Aggregate::Stats { signed: true }, &[&[-6000, 2]], 1000);
-        assert_eq!(text, "{ .count = 2, .average = -3, .total = -6 }");
+        assert_eq!(text, "{ .count = 2, .average = -3, .total = -6000 }");
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn shown(buckets: &[u64]) -> std::ops::Range<usize> {
 
 fn label(aggregate: &Aggregate, bucket: u32, out: &mut Vec<u8>) {
     match aggregate.bucket_range(bucket) {
-        (Some(low), Some(high)) if is_single(aggregate, low, high) => {
+        (Some(low), Some(high)) if high == low + 1 => {
             out.push(b'[');
             bound(aggregate, low, out);
             out.push(b']');
@@ -110,31 +110,30 @@ fn label(aggregate: &Aggregate, bucket: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether a bucket is called by the only value it holds; linear ones never are.
-fn is_single(aggregate: &Aggregate, low: i128, high: i128) -> bool {
-    matches!(aggregate, Aggregate::Hist { .. }) && high == low + 1
-}
-
-/// A bound of a bucket. Powers of two, and the bounds of linear buckets that are whole multiples of 1024, are
-/// written with a suffix; where powers of two are split there is none, for most bounds would not have one.
+/// A bound of a bucket. Those of `hist` have the largest suffix of which the bucket is as wide as one at least, so that
+/// neighbours have the same one; those of linear buckets have one where all of them are whole multiples of 1024.
 fn bound(aggregate: &Aggregate, value: i128, out: &mut Vec<u8>) {
-    let largest = match aggregate {
-        Aggregate::Hist { bits: 0 } => SUFFIXES.len() - 1,
-        Aggregate::Lhist { step, .. } if step % 1024 == 0 => 2,
-        Aggregate::Hist { .. }
-        | Aggregate::Lhist { .. }
+    let (mut value, mut suffix) = (value, 0);
+    match aggregate {
+        Aggregate::Hist { bits } => {
+            let width = value.checked_ilog2().unwrap_or(0).saturating_sub(u32::from(*bits));
+            suffix = (width as usize / 10).min(SUFFIXES.len() - 1);
+            value >>= suffix * 10;
+        }
+        Aggregate::Lhist { step, .. } if step % 1024 == 0 => {
+            while suffix < 2 && value != 0 && value % 1024 == 0 {
+                value /= 1024;
+                suffix += 1;
+            }
+        }
+        Aggregate::Lhist { .. }
         | Aggregate::Tseries { .. }
         | Aggregate::Count
         | Aggregate::Sum { .. }
         | Aggregate::Min { .. }
         | Aggregate::Max { .. }
         | Aggregate::Avg { .. }
-        | Aggregate::Stats { .. } => 0,
-    };
-    let (mut value, mut suffix) = (value, 0);
-    while suffix < largest && value != 0 && value % 1024 == 0 {
-        value /= 1024;
-        suffix += 1;
+        | Aggregate::Stats { .. } => {}
     }
     number::wide(value, out);
     if suffix > 0 {
@@ -186,7 +185,10 @@ mod tests {
             (linear(0, 100, 10), 0, "[0, 10)"),
             (linear(0, 100, 10), 100, "[100, ...)"),
             (linear(0, 105, 10), 104, "[100, 105)"),
-            (linear(0, 3, 1), 2, "[2, 3)"),
+            (linear(0, 3, 1), 2, "[2]"),
+            (Aggregate::Hist { bits: 1 }, 1536, "[1536, 2K)"),
+            (Aggregate::Hist { bits: 2 }, 4096, "[4K, 5K)"),
+            (Aggregate::Hist { bits: 5 }, 1 << 20, "[1024K, 1056K)"),
             (linear(0, 4096, 1024), 0, "[0, 1K)"),
             (linear(0, 4096, 1024), 2500, "[2K, 3K)"),
             (linear(0, 4096, 1024), 4096, "[4K, ...)"),

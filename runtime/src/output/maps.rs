@@ -98,7 +98,7 @@ impl<'a> Listing<'a> {
         out.extend_from_slice(match &self.map.value {
             Type::Aggregate(Aggregate::Hist { .. } | Aggregate::Lhist { .. }) => b"{\"type\": \"hist\", ",
             Type::Aggregate(Aggregate::Tseries { .. }) => b"{\"type\": \"tseries\", ",
-            Type::Aggregate(Aggregate::Stats { .. }) => b"{\"type\": \"stats\", ",
+            Type::Aggregate(Aggregate::Stats { .. } | Aggregate::Avg { .. }) => b"{\"type\": \"stats\", ",
             _ => b"{\"type\": \"map\", ",
         });
         out.extend_from_slice(b"\"data\": {");
@@ -124,6 +124,19 @@ impl<'a> Listing<'a> {
             }
         }
         out.extend_from_slice(b"}}\n");
+    }
+
+    /// Appends the first element's value alone.
+    pub fn first_text(&self, out: &mut Vec<u8>) {
+        if let Some(entry) = self.entries.first() {
+            self.value_text(&entry.value, out);
+        }
+    }
+
+    pub fn first_json(&self, out: &mut Vec<u8>) {
+        if let Some(entry) = self.entries.first() {
+            self.value_json(&entry.value, out);
+        }
     }
 
     fn value_text(&self, value: &Value, out: &mut Vec<u8>) {

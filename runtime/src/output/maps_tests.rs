@@ -66,7 +66,7 @@ fn scalar_maps() {
             Type::Aggregate(Aggregate::Avg { signed: true }),
             vec![words(&[3, 1]), words(&[4, 1])],
             "@x: 3\n",
-            r#"{"type": "map", "data": {"@x": 3}}"#,
+            r#"{"type": "stats", "data": {"@x": 3}}"#,
         ),
         (
             Type::Aggregate(Aggregate::Stats { signed: true }),

@@ -91,20 +91,24 @@ impl Series {
         let (Some(&least), Some(&most)) = (values.iter().min(), values.iter().max()) else {
             return out.extend_from_slice(b"<no data>\n\n");
         };
+        // Where there is one value, it stands in the middle.
+        let (least, most) = if least == most { (least - 1, most + 1) } else { (least, most) };
         let column = |value: i128| match (most - least) as u128 {
             0 => 0,
             range => ((value - least) as u128 * (CHART as u128 - 1) / range) as usize,
         };
-        let width = time_width(interval);
+        // A single row is as precise as can be.
+        let unit = if self.points.len() == 1 { ".ns" } else { unit(interval) };
+        let width = time_width(unit);
         ends(least, most, width, out);
-        let label = format!("hh:mm:ss{}", unit(interval));
+        let label = format!("hh:mm:ss{unit}");
         out.extend_from_slice(format!("{label:width$}|{}|\n", "_".repeat(CHART - 2)).as_bytes());
         let (Some(&first), Some(&last)) = (self.points.keys().next(), self.points.keys().next_back()) else {
             return;
         };
         for number in first..=last {
             let start = out.len();
-            self.time(number, interval, clocks, "%H:%M:%S", out);
+            self.time(number, interval, unit, clocks, out);
             out.resize(out.len().max(start + width), b' ');
             let mut chart = vec![b' '; CHART];
             (chart[0], chart[CHART - 1]) = (b'|', b'|');
@@ -135,8 +139,9 @@ impl Series {
         for (index, (&number, &value)) in self.points.iter().enumerate() {
             out.extend_from_slice(if index > 0 { b",{" } else { b"{" });
             out.extend_from_slice(b"\"interval_start\":\"");
-            let seconds = self.time(number, interval, clocks, "%Y-%m-%dT%H:%M:%S", out);
-            time::strftime("%z", seconds, None, out);
+            let (seconds, nanos) = clocks.time_of_day(number.saturating_mul(interval), Clock::Boot);
+            time::strftime("%Y-%m-%d %H:%M:%S", seconds, None, out);
+            out.extend_from_slice(format!(".{nanos:09}").as_bytes());
             out.extend_from_slice(b"\",\"value\":");
             json::number(value / i128::from(div.max(1)), out);
             out.push(b'}');
@@ -144,18 +149,17 @@ impl Series {
         out.push(b']');
     }
 
-    /// Appends when an interval begins, as precisely as intervals are. The result is that time in seconds since 1970.
-    fn time(&self, number: u64, interval: u64, clocks: &Clocks, format: &str, out: &mut Vec<u8>) -> i64 {
+    /// Appends when an interval begins, as precisely as `unit` says.
+    fn time(&self, number: u64, interval: u64, unit: &str, clocks: &Clocks, out: &mut Vec<u8>) {
         let (seconds, nanos) = clocks.time_of_day(number.saturating_mul(interval), Clock::Boot);
-        time::strftime(format, seconds, None, out);
-        let digits = match unit(interval) {
+        time::strftime("%H:%M:%S", seconds, None, out);
+        let digits = match unit {
             "" => String::new(),
             ".ms" => format!(".{:03}", u64::from(nanos) / MILLISECOND),
             ".us" => format!(".{:06}", u64::from(nanos) / MICROSECOND),
             _ => format!(".{nanos:09}"),
         };
         out.extend_from_slice(digits.as_bytes());
-        seconds
     }
 }
 
@@ -166,8 +170,8 @@ fn ends(least: i128, most: i128, width: usize, out: &mut Vec<u8>) {
 }
 
 /// Columns of the time, with at least a space behind it.
-fn time_width(interval: u64) -> usize {
-    match unit(interval) {
+fn time_width(unit: &str) -> usize {
+    match unit {
         "" | ".ms" => 13,
         ".us" => 16,
         _ => 19,
@@ -239,7 +243,7 @@ mod tests {
         );
         let json = String::from_utf8(json).unwrap();
         assert!(json.starts_with("[{\"interval_start\":\"19"), "{json}");
-        assert!(json.contains(".500+") || json.contains(".500-"), "{json}");
+        assert!(json.contains(".500000000\""), "{json}");
         assert!(json.ends_with("\",\"value\":42}]"), "{json}");
         let mut text = Vec::new();
         Series::default().text(&aggregate, 1, &clocks, &mut text);

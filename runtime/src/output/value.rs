@@ -175,7 +175,7 @@ impl<'a> Values<'a> {
     }
 
     /// Appends a value as JSON: numbers, enumerations and pointers as numbers, tuples and arrays as arrays,
-    /// structures and records as objects, all else as strings of its text.
+    /// structures and records as objects, buffers as arrays of signed bytes, all else as strings of its text.
     pub fn json(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
         match ty {
             Type::Void | Type::Bool => self.text(ty, bytes, out),
@@ -229,8 +229,17 @@ impl<'a> Values<'a> {
                 }
                 out.push(b'}');
             }
+            Type::Buffer(capacity) => {
+                out.push(b'[');
+                for (index, &byte) in buffer(*capacity, bytes).iter().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    number::signed(i64::from(byte as i8), out);
+                }
+                out.push(b']');
+            }
             Type::String(_)
-            | Type::Buffer(_)
             | Type::Stack(_)
             | Type::KernelSymbol
             | Type::UserSymbol
