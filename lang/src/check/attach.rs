@@ -44,8 +44,10 @@ impl<'a> Checker<'a> {
         for item in &script.items {
             let ast::Item::Probe(probe) = item else { continue };
             let uses = Uses::of(probe);
+            let mut unmatched = Vec::new();
+            let before = count;
             for point in &probe.attach_points {
-                count += self.attach_point(probe, point, uses, providers);
+                count += self.attach_point(probe, point, uses, providers, &mut unmatched);
                 if count > self.config.max_probes as usize {
                     self.error(AttachFact::TooManyProbes {
                         found: count,
@@ -53,6 +55,12 @@ impl<'a> Checker<'a> {
                         at: point.span,
                     });
                     return;
+                }
+            }
+            // Patterns beside other attach points are for what goes by several names.
+            if count == before {
+                for (point, text) in unmatched {
+                    self.attach_error(AttachError::NoMatch, &text, ("", &[]), point, None);
                 }
             }
         }
@@ -79,13 +87,15 @@ impl<'a> Checker<'a> {
         self.instances.extend(uncalled);
     }
 
-    /// Makes the instances of one attach point, and tells how many targets it has.
+    /// Makes the instances of one attach point, and tells how many targets it has. A pattern that matches nothing is
+    /// put down in `unmatched`.
     fn attach_point(
         &mut self,
         probe: &'a ast::Probe,
         point: &'a ast::AttachPoint,
         uses: Uses,
         providers: &'a [&'a dyn Provider],
+        unmatched: &mut Vec<(&'a ast::AttachPoint, String)>,
     ) -> usize {
         let text = self.with_positional(&point.text);
         let (name, rest) = match text.split_once(':') {
@@ -101,6 +111,10 @@ impl<'a> Checker<'a> {
         };
         let expansion = match provider.expand(rest, self.kernel) {
             Ok(expansion) => expansion,
+            Err(AttachError::NoMatch) => {
+                unmatched.push((point, text));
+                return 0;
+            }
             Err(error) => {
                 self.attach_error(error, &text, (name, provider.names()), point, None);
                 return 0;

@@ -172,6 +172,21 @@ pub static CONSTANTS: &[(&str, i64)] = &[
     // linux/blkpg.h
     ("BLKPG_ADD_PARTITION", 1), ("BLKPG_DEL_PARTITION", 2), ("BLKPG_RESIZE_PARTITION", 3), ("BLKPG_DEVNAMELTH", 64),
     ("BLKPG_VOLNAMELTH", 64), ("BLKPG", 4713),
+    // linux/blk_types.h
+    ("REQ_FAILFAST_DEV", 256), ("REQ_FAILFAST_TRANSPORT", 512), ("REQ_FAILFAST_DRIVER", 1024), ("REQ_SYNC", 2048),
+    ("REQ_META", 0x1000), ("REQ_PRIO", 0x2000), ("REQ_NOMERGE", 0x4000), ("REQ_IDLE", 0x8000), ("REQ_INTEGRITY", 0x10000),
+    ("REQ_FUA", 0x20000), ("REQ_PREFLUSH", 0x40000), ("REQ_RAHEAD", 0x80000), ("REQ_BACKGROUND", 0x100000),
+    ("REQ_NOWAIT", 0x200000), ("REQ_POLLED", 0x400000), ("REQ_ALLOC_CACHE", 0x800000), ("REQ_SWAP", 0x1000000),
+    ("REQ_DRV", 0x2000000), ("REQ_FS_PRIVATE", 0x4000000), ("REQ_ATOMIC", 0x8000000), ("REQ_NOUNMAP", 0x10000000),
+    ("REQ_FAILFAST_MASK", 1792),
+    // linux/genhd.h, linux/dm-ioctl.h
+    ("DISK_NAME_LEN", 32), ("BDEVNAME_SIZE", 32), ("DM_NAME_LEN", 128), ("DM_UUID_LEN", 129),
+    // scsi/scsi_proto.h
+    ("TEST_UNIT_READY", 0), ("REQUEST_SENSE", 3), ("READ_6", 8), ("WRITE_6", 10), ("INQUIRY", 18), ("MODE_SENSE", 26),
+    ("START_STOP", 27), ("READ_CAPACITY", 37), ("READ_10", 40), ("WRITE_10", 42), ("SYNCHRONIZE_CACHE", 53),
+    ("WRITE_SAME", 65), ("UNMAP", 66), ("LOG_SENSE", 77), ("MODE_SENSE_10", 90), ("READ_16", 0x88), ("WRITE_16", 0x8a),
+    ("WRITE_SAME_16", 0x93), ("SERVICE_ACTION_IN_16", 0x9e), ("REPORT_LUNS", 0xa0), ("READ_12", 0xa8),
+    ("WRITE_12", 0xaa),
     // the kernel itself
     ("MINORBITS", 20), ("MINORMASK", 1048575), ("REQ_OP_BITS", 8), ("REQ_OP_MASK", 255), ("SECTOR_SHIFT", 9),
     ("SECTOR_SIZE", 512),

@@ -216,6 +216,14 @@ pub static CONSTANTS: &[(&str, i64)] = &[
     ("FIEMAP_EXTENT_ENCODED", 8), ("FIEMAP_EXTENT_DATA_ENCRYPTED", 128), ("FIEMAP_EXTENT_NOT_ALIGNED", 256),
     ("FIEMAP_EXTENT_DATA_INLINE", 512), ("FIEMAP_EXTENT_DATA_TAIL", 1024), ("FIEMAP_EXTENT_UNWRITTEN", 2048),
     ("FIEMAP_EXTENT_MERGED", 0x1000), ("FIEMAP_EXTENT_SHARED", 0x2000),
+    // dirent.h
+    ("DT_UNKNOWN", 0), ("DT_FIFO", 1), ("DT_CHR", 2), ("DT_DIR", 4), ("DT_BLK", 6), ("DT_REG", 8), ("DT_LNK", 10),
+    ("DT_SOCK", 12), ("DT_WHT", 14),
+    // linux/fs.h
+    ("SB_RDONLY", 1), ("SB_NOSUID", 2), ("SB_NODEV", 4), ("SB_NOEXEC", 8), ("SB_SYNCHRONOUS", 16),
+    ("SB_MANDLOCK", 64), ("SB_DIRSYNC", 128), ("SB_NOATIME", 1024), ("SB_NODIRATIME", 2048),
+    // linux/kallsyms.h, linux/module.h, linux/utsname.h
+    ("KSYM_NAME_LEN", 512), ("MODULE_NAME_LEN", 56), ("__NEW_UTS_LEN", 64),
     // the kernel itself
     ("DNAME_INLINE_LEN", 40), ("FMODE_READ", 1), ("FMODE_WRITE", 2), ("FMODE_LSEEK", 4), ("FMODE_PREAD", 8),
     ("FMODE_PWRITE", 16), ("FMODE_EXEC", 32), ("NULL", 0), ("O_LARGEFILE", 0o100000),
