@@ -5,7 +5,7 @@ mod strata;
 mod workloads;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use strata::command::{end, rtscript, start};
@@ -21,7 +21,15 @@ fn main() -> ExitCode {
             None => run(&path),
         })
     });
-    strata::run("self", tests.collect())
+    let tests = tests.collect();
+    println!("self: {} checks", checks());
+    strata::run("self", tests)
+}
+
+/// How many checks the tests make.
+fn checks() -> usize {
+    let count = |path: PathBuf| fs::read_to_string(path).map_or(0, |text| text.matches("{ return ").count());
+    strata::files("tests/self", "bt").into_iter().map(count).sum()
 }
 
 fn run(path: &Path) -> Outcome {

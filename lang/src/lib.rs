@@ -9,7 +9,7 @@ pub mod btf;
 pub mod builtins;
 pub mod check;
 pub mod config;
-mod constants;
+pub mod constants;
 pub mod defines;
 pub mod expand;
 pub mod foreign;

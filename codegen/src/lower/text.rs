@@ -18,10 +18,14 @@ impl Lowering<'_, '_> {
             _ => {
                 let size = self.structs().layout(&left.ty).size;
                 let (a, b) = (self.exact_place(left), self.exact_place(right));
-                for offset in (0..size).step_by(8) {
-                    let x = self.read_int(&a.plus(offset), Size::D, false, left.span);
-                    let y = self.read_int(&b.plus(offset), Size::D, false, right.span);
+                let mut offset = 0;
+                while offset < size {
+                    // What lies behind the value is not part of it.
+                    let bytes = 1 << (size - offset).min(8).ilog2();
+                    let x = self.read_int(&a.plus(offset), size_of(bytes), false, left.span);
+                    let y = self.read_int(&b.plus(offset), size_of(bytes), false, right.span);
                     self.go_on_if(Cond::Eq, x, Operand::Value(y), different);
+                    offset += bytes;
                 }
                 self.b.jump(same, &[]);
             }

@@ -13,6 +13,7 @@ mod limits;
 mod memory;
 mod network;
 mod processes;
+mod subsystems;
 
 static TOPICS: &[&[(&str, i64)]] = &[
     files::CONSTANTS,
@@ -23,6 +24,7 @@ static TOPICS: &[&[(&str, i64)]] = &[
     devices::CONSTANTS,
     bpf::CONSTANTS,
     limits::CONSTANTS,
+    subsystems::CONSTANTS,
 ];
 
 /// The value of a constant.
