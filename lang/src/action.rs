@@ -27,11 +27,11 @@ pub enum Action {
         map: MapId,
         key: Record,
     },
-    /// `print(@map, top, div)`; a `top` of 0 prints all. No fields.
+    /// `print(@map, top, div)`; a `top` of 0 prints all, and `div` is not 0. No fields.
     PrintMap {
         map: MapId,
         top: u32,
-        div: u64,
+        div: i64,
     },
     Clear {
         map: MapId,

@@ -19,9 +19,9 @@ impl Lowering<'_, '_> {
         value: Option<&Expr>,
         span: Span,
     ) {
-        let (number, unsigned) = match value {
-            Some(value) => (self.scalar(value), !self.int_of(&value.ty).signed),
-            None => (self.b.iconst(1), false),
+        let number = match value {
+            Some(value) => self.scalar(value),
+            None => self.b.iconst(1),
         };
         let number = self.b.to_compare(number);
         self.with_element(element, span, |this, pointer| match aggregate {
@@ -33,7 +33,7 @@ impl Lowering<'_, '_> {
             }
             Aggregate::Min { .. } | Aggregate::Max { .. } => this.keep_best(pointer, aggregate, number),
             Aggregate::Hist { bits } => {
-                let bucket = this.log2_bucket(number, bits, unsigned);
+                let bucket = this.log2_bucket(number, bits);
                 this.count_bucket(pointer, bucket, aggregate.slots());
             }
             Aggregate::Tseries { keep, signed, interval, intervals } => {
@@ -98,7 +98,7 @@ impl Lowering<'_, '_> {
 
     /// The bucket of `Aggregate::Hist`, by arithmetic alone: comparisons would double the paths that the kernel's
     /// verifier walks at each step. `(limit - v) >> 63` is 1 for `v > limit` as long as both are below 2^63.
-    fn log2_bucket(&mut self, number: Value, bits: u8, unsigned: bool) -> Value {
+    fn log2_bucket(&mut self, number: Value, bits: u8) -> Value {
         let imm = Operand::Imm;
         let mut rest = number;
         let mut log = self.b.iconst(0);
@@ -125,10 +125,7 @@ impl Lowering<'_, '_> {
         let base = self.b.binary(AluOp::Lsh, shift, imm(i32::from(bits)));
         let bucket = self.b.add(base, Operand::Value(mantissa));
         let bucket = self.b.add(bucket, imm(1));
-        if unsigned {
-            return bucket;
-        }
-        // Negative numbers go to bucket 0.
+        // Negative numbers go to bucket 0, whatever the sign of their type: a failure that a function returns is one of them.
         let sign = self.b.binary(AluOp::Arsh, number, imm(63));
         let keep = self.b.binary(AluOp::Xor, sign, imm(-1));
         self.b.binary(AluOp::And, bucket, Operand::Value(keep))

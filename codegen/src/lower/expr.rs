@@ -3,7 +3,7 @@
 use rtscript_lang::record::Record;
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{BinaryOp, CompareOp, Expr, ExprKind, StepPlace, UnaryOp};
-use rtscript_lang::types::Type;
+use rtscript_lang::types::{Label, Type};
 
 use super::memory::{Address, Memory, size_of};
 use super::{Lowering, Storage};
@@ -100,6 +100,13 @@ impl Lowering<'_, '_> {
             ExprKind::Block(statements, value) => {
                 self.statements(statements);
                 self.scalar(value)
+            }
+            // An error may be negative, as functions of the kernel return it.
+            ExprKind::Cast(inner) if expr.ty == Type::Label(Label::Error) && inner.ty.is_scalar() => {
+                let number = self.cast(inner, &expr.ty);
+                let sign = self.b.binary(AluOp::Arsh, number, Operand::Imm(63));
+                let flipped = self.b.binary(AluOp::Xor, number, Operand::Value(sign));
+                self.b.binary(AluOp::Sub, flipped, Operand::Value(sign))
             }
             ExprKind::Cast(inner) => self.cast(inner, &expr.ty),
             ExprKind::Step { place, by, post } => match place {

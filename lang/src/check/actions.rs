@@ -106,17 +106,19 @@ impl Checker<'_> {
         };
         if key.is_none() {
             let map = self.whole_map(first, row)?;
-            let mut limit = |index: usize, what: &str, least: i128, otherwise: i128| match limits.get(index) {
+            let mut limit = |index: usize, what: &str, otherwise: i128| match limits.get(index) {
                 Some(limit) => {
                     let limit = self.expr(limit)?;
-                    let expected = if least == 0 { "a number, at least 0" } else { "a number, at least 1" };
-                    self.constant_in(&limit, what, expected, least..=i128::from(u32::MAX))
+                    let whole = i128::from(i64::MIN)..=i128::from(i64::MAX);
+                    self.constant_in(&limit, what, "a number of 64 bits with a sign", whole)
                 }
                 None => Some(otherwise),
             };
-            let top = limit(0, "how many elements are printed", 0, 0);
-            let div = limit(1, "the divisor", 1, 1);
-            let (top, div) = (top? as u32, div? as u64);
+            let top = limit(0, "how many elements are printed", 0);
+            let div = limit(1, "the divisor", 1);
+            // A number that asks for nothing is as if it were not there.
+            let top = u32::try_from(top?.min(u32::MAX.into())).unwrap_or(0);
+            let div = if div? == 0 { 1 } else { div? as i64 };
             return Some(StmtKind::Emit(self.action(Action::PrintMap { map, top, div }), Vec::new()));
         }
         if let Some(extra) = limits.first() {

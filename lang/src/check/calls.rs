@@ -176,7 +176,7 @@ impl Checker<'_> {
             Value::StrLen => self.strlen(row, args, span),
             Value::Context => self.context(span),
             Value::Function => self.probed_function(row, span),
-            Value::UserMode => self.user_mode(row, span),
+            Value::UserMode => self.user_mode(span),
             Value::Register => self.cpu_register(row, &args[0], span),
             Value::CgroupId => self.cgroup_id(row, &args[0], span),
             Value::CgroupPath => self.cgroup_path(row, args, span),

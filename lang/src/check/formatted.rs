@@ -12,7 +12,7 @@ use crate::builtins::Builtin;
 use crate::names;
 use crate::record::Record;
 use crate::typed::{Expr, ExprKind, Intrinsic, Stmt, StmtKind, UnaryOp};
-use crate::types::{Int, Label, Type};
+use crate::types::{Int, Type};
 
 /// The highest number of a signal.
 const SIGNALS: i128 = 64;
@@ -119,7 +119,7 @@ impl Checker<'_> {
             ExprKind::String(name) => {
                 let name = String::from_utf8_lossy(name).to_ascii_uppercase();
                 let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
-                match names::number_of(&Label::Signal, &name) {
+                match names::signal_by_name(&name) {
                     Some(number) => constant(number as u64, Type::U32, arg.span),
                     None => {
                         let help = nearest(&name, names::SIGNALS.iter().map(|(_, known)| *known));

@@ -13,7 +13,7 @@ use super::numbers::{cast, constant, value_of};
 use crate::action::Action;
 use crate::btf;
 use crate::builtins::Builtin;
-use crate::provider::ProgramKind;
+use crate::provider::{Phase, ProgramKind};
 use crate::record::Record;
 use crate::registers;
 use crate::typed::{BinaryOp, CompareOp, Expr, ExprKind, Intrinsic, Stmt, StmtKind};
@@ -122,14 +122,26 @@ impl Checker<'_> {
         }
     }
 
-    /// `usermode`: 1 where the CPU was in user mode when the event came.
-    pub(super) fn user_mode(&mut self, row: &'static Builtin, span: Span) -> Option<Expr> {
-        let program = self.instances[self.walk.instance?].context.program;
-        if !matches!(program, ProgramKind::PerfEvent | ProgramKind::Uprobe) {
-            return self.not_here(row, "only samples and probes with registers know it", span);
-        }
+    /// `usermode`: 1 where the CPU was in user mode when the event came. A sample looks; of other probes it is known.
+    pub(super) fn user_mode(&mut self, span: Span) -> Option<Expr> {
+        let instance = &self.instances[self.walk.instance?];
         let ty = Type::Int(Int { size: 1, signed: false });
-        Some(Expr { kind: ExprKind::Call(Intrinsic::UserMode, Vec::new()), ty, span })
+        let of_the_tracer = match instance.provider.phase() {
+            Phase::Attached => false,
+            Phase::Begin | Phase::Signal | Phase::End | Phase::Test | Phase::Bench => true,
+        };
+        match instance.context.program {
+            ProgramKind::PerfEvent | ProgramKind::Uprobe => {
+                Some(Expr { kind: ExprKind::Call(Intrinsic::UserMode, Vec::new()), ty, span })
+            }
+            ProgramKind::RawTracepoint
+            | ProgramKind::Tracepoint
+            | ProgramKind::Kprobe
+            | ProgramKind::Kretprobe
+            | ProgramKind::Fentry
+            | ProgramKind::Fexit
+            | ProgramKind::Iter => Some(constant(u64::from(of_the_tracer), ty, span)),
+        }
     }
 
     /// `reg("name")`

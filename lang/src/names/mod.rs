@@ -17,13 +17,15 @@ pub const TEXT: u32 = 64;
 /// The text of a number; `None` for labels whose text only the running system knows.
 pub fn text_of(label: &Label, number: i64) -> Option<String> {
     let (table, unknown) = (numbers(label)?, unknown(label)?);
+    let number = match label {
+        // Functions of the kernel return errors as negative numbers.
+        Label::Error => number.checked_abs().unwrap_or(number),
+        Label::Signal | Label::Syscall | Label::Cgroup(_) => number,
+    };
     let known = u16::try_from(number).ok().and_then(|number| find(table, number));
     Some(match (known, label) {
         (Some(name), _) => name.to_string(),
-        (None, Label::Signal) if (34..=64).contains(&number) => match number - 34 {
-            0 => "SIGRTMIN".to_string(),
-            above => format!("SIGRTMIN+{above}"),
-        },
+        (None, Label::Signal) if (34..=64).contains(&number) => format!("{REAL_TIME}{}", number - 34),
         (None, _) => format!("{unknown}{number}"),
     })
 }
@@ -35,7 +37,7 @@ pub fn number_of(label: &Label, text: &str) -> Option<i64> {
         return Some(i64::from(*number));
     }
     let digits = text.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-').len();
-    let number: i64 = if text == "SIGRTMIN" { 0 } else { text[digits..].parse().ok()? };
+    let number: i64 = text[digits..].parse().ok()?;
     [Some(number), number.checked_add(34)]
         .into_iter()
         .flatten()
@@ -67,7 +69,7 @@ pub fn unknown(label: &Label) -> Option<&'static str> {
 fn numbers(label: &Label) -> Option<&'static [(u16, &'static str)]> {
     match label {
         Label::Error => Some(ERRORS),
-        Label::Signal => Some(SIGNALS),
+        Label::Signal => Some(SIGNAL_TEXTS),
         Label::Syscall => Some(syscalls::SYSCALLS),
         Label::Cgroup(_) => None,
     }
@@ -127,6 +129,33 @@ static ERRORS: &[(u16, &str)] = &[
     (132, "Operation not possible due to RF-kill"), (133, "Memory page has hardware error"),
 ];
 
+/// What `strsignal` of the C library puts in front of the number of a real-time signal.
+const REAL_TIME: &str = "Real-time signal ";
+
+/// As `strsignal` of the C library says them.
+#[rustfmt::skip]
+static SIGNAL_TEXTS: &[(u16, &str)] = &[
+    (1, "Hangup"), (2, "Interrupt"), (3, "Quit"), (4, "Illegal instruction"), (5, "Trace/breakpoint trap"),
+    (6, "Aborted"), (7, "Bus error"), (8, "Floating point exception"), (9, "Killed"), (10, "User defined signal 1"),
+    (11, "Segmentation fault"), (12, "User defined signal 2"), (13, "Broken pipe"), (14, "Alarm clock"),
+    (15, "Terminated"), (16, "Stack fault"), (17, "Child exited"), (18, "Continued"), (19, "Stopped (signal)"),
+    (20, "Stopped"), (21, "Stopped (tty input)"), (22, "Stopped (tty output)"), (23, "Urgent I/O condition"),
+    (24, "CPU time limit exceeded"), (25, "File size limit exceeded"), (26, "Virtual timer expired"),
+    (27, "Profiling timer expired"), (28, "Window changed"), (29, "I/O possible"), (30, "Power failure"),
+    (31, "Bad system call"),
+];
+
+/// The number of a signal by its name in `include/uapi/asm-generic/signal.h`.
+pub fn signal_by_name(name: &str) -> Option<i64> {
+    let above = match name.strip_prefix("SIGRTMIN") {
+        Some("") => Some(0),
+        Some(above) => above.strip_prefix('+').and_then(|above| above.parse().ok()),
+        None => None,
+    };
+    let real_time = above.filter(|above| (0..=30).contains(above)).map(|above: i64| 34 + above);
+    real_time.or_else(|| Some(i64::from(SIGNALS.iter().find(|(_, known)| *known == name)?.0)))
+}
+
 /// `include/uapi/asm-generic/signal.h`.
 #[rustfmt::skip]
 pub static SIGNALS: &[(u16, &str)] = &[
@@ -143,7 +172,7 @@ mod tests {
 
     #[test]
     fn tables_are_in_order() {
-        for table in [ERRORS, SIGNALS, syscalls::SYSCALLS] {
+        for table in [ERRORS, SIGNALS, SIGNAL_TEXTS, syscalls::SYSCALLS] {
             assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0));
         }
     }
@@ -163,10 +192,9 @@ mod tests {
         let cases = [
             (Label::Error, 2, "No such file or directory"),
             (Label::Error, 999, "Unknown error 999"),
-            (Label::Error, -1, "Unknown error -1"),
-            (Label::Signal, 9, "SIGKILL"),
-            (Label::Signal, 34, "SIGRTMIN"),
-            (Label::Signal, 64, "SIGRTMIN+30"),
+            (Label::Signal, 9, "Killed"),
+            (Label::Signal, 34, "Real-time signal 0"),
+            (Label::Signal, 64, "Real-time signal 30"),
             (Label::Signal, 65, "Unknown signal 65"),
             (Label::Syscall, 100_000, "Unknown syscall 100000"),
         ];
@@ -176,7 +204,16 @@ mod tests {
         }
         let openat = number_of(&Label::Syscall, "openat").unwrap();
         assert_eq!(text_of(&Label::Syscall, openat).as_deref(), Some("openat"));
-        assert_eq!(number_of(&Label::Signal, "SIGNONE"), None);
+        assert_eq!(number_of(&Label::Signal, "SIGKILL"), None);
         assert_eq!(number_of(&Label::Error, "-"), None);
+        assert_eq!(text_of(&Label::Error, -2).as_deref(), Some("No such file or directory"));
+        assert_eq!(text_of(&Label::Error, i64::MIN).as_deref(), Some("Unknown error -9223372036854775808"));
+    }
+
+    #[test]
+    fn signals_have_names() {
+        let names = ["SIGKILL", "SIGRTMIN", "SIGRTMIN+30", "SIGRTMIN+31", "SIGRTMIN-1", "SIGNONE"];
+        let numbers = names.map(signal_by_name);
+        assert_eq!(numbers, [Some(9), Some(34), Some(64), None, None, None]);
     }
 }

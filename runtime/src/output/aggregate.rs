@@ -67,15 +67,14 @@ impl Summary {
     }
 
     /// Appends it; a histogram or a series with the end of its last line and an empty one.
-    pub fn text(&self, aggregate: &Aggregate, div: u64, clocks: &Clocks, out: &mut Vec<u8>) {
-        let div_wide = i128::from(div.max(1));
+    pub fn text(&self, aggregate: &Aggregate, div: i64, clocks: &Clocks, out: &mut Vec<u8>) {
         match self {
-            Summary::Number(value) => number::wide(value / div_wide, out),
+            Summary::Number(value) => number::wide(number::divided(*value, div), out),
             Summary::Stats { count, average, total } => {
                 out.extend_from_slice(b"{ .count = ");
                 number::unsigned(*count, out);
                 out.extend_from_slice(b", .average = ");
-                number::wide(average / div_wide, out);
+                number::wide(number::divided(*average, div), out);
                 out.extend_from_slice(b", .total = ");
                 number::wide(*total, out);
                 out.extend_from_slice(b" }");
@@ -85,15 +84,14 @@ impl Summary {
         }
     }
 
-    pub fn json(&self, aggregate: &Aggregate, div: u64, clocks: &Clocks, out: &mut Vec<u8>) {
-        let div_wide = i128::from(div.max(1));
+    pub fn json(&self, aggregate: &Aggregate, div: i64, clocks: &Clocks, out: &mut Vec<u8>) {
         match self {
-            Summary::Number(value) => json::number(value / div_wide, out),
+            Summary::Number(value) => json::number(number::divided(*value, div), out),
             Summary::Stats { count, average, total } => {
                 out.extend_from_slice(b"{\"count\": ");
                 json::number(i128::from(*count), out);
                 out.extend_from_slice(b", \"average\": ");
-                json::number(average / div_wide, out);
+                json::number(number::divided(*average, div), out);
                 out.extend_from_slice(b", \"total\": ");
                 json::number(*total, out);
                 out.push(b'}');
@@ -116,7 +114,7 @@ mod tests {
         slots.iter().map(|cpu| cpu.iter().flat_map(|slot| slot.to_ne_bytes()).collect()).collect()
     }
 
-    fn written(aggregate: Aggregate, slots: &[&[i64]], div: u64) -> (String, String) {
+    fn written(aggregate: Aggregate, slots: &[&[i64]], div: i64) -> (String, String) {
         let summary = Summary::of(&aggregate, &cpus(slots));
         let (mut text, mut json) = (vec![], vec![]);
         let clocks = Clocks::default();

@@ -76,6 +76,8 @@ fn hierarchies(mounts: &[u8]) -> Vec<(Vec<u8>, PathBuf)> {
         };
         found.push((name, point.to_owned()));
     }
+    // The second version comes first, and the others by their names.
+    found.sort_by(|(a, _), (b, _)| (a != b"unified", a).cmp(&(b != b"unified", b)));
     found
 }
 
@@ -111,13 +113,13 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const MOUNTS: &[u8] = b"cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\nproc /proc proc rw 0 0\n\
-                            cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\nbroken\n";
+    const MOUNTS: &[u8] = b"cgroup /sys/fs/cgroup/pids cgroup rw,pids 0 0\nproc /proc proc rw 0 0\n\
+        cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\nbroken\n";
 
     #[test]
     fn hierarchies_have_names() {
         let names: Vec<Vec<u8>> = hierarchies(MOUNTS).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, [b"unified".to_vec(), b"cpu".to_vec()]);
+        assert_eq!(names, [b"unified".to_vec(), b"cpu".to_vec(), b"pids".to_vec()]);
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl Printer<'_> {
         false
     }
 
-    /// `system`: runs a shell command to its end. What it prints is printed at once; in JSON it is one record.
+    /// `system`: runs a shell command to its end. What it prints is printed at once; in JSON it is one record. A command
+    /// that fails is told of.
     pub(super) fn system(&mut self, command: &[u8]) -> bool {
         let run = Command::new("/bin/sh")
             .arg("-c")
@@ -106,11 +107,16 @@ impl Printer<'_> {
             .spawn();
         let done = run.and_then(|mut child| {
             let printed = child.stdout.take().map_or(Ok(()), |output| self.pass_on(output));
-            child.wait()?;
-            printed
+            let status = child.wait()?;
+            printed.map(|()| status)
         });
         match done {
-            Ok(()) => true,
+            Ok(status) => {
+                if !status.success() {
+                    say(format_args!("rtscript: a command of system() failed: {status}"));
+                }
+                true
+            }
             Err(error) => {
                 say(format_args!("rtscript: system cannot run a command: {error}"));
                 false

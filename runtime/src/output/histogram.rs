@@ -14,7 +14,7 @@ const SUFFIXES: &[u8; 7] = b"\0KMGTPE";
 
 /// Appends a line for each bucket from the first to the last that is not empty, and an empty line. The counts are
 /// divided by `div`, unless the buckets are linear.
-pub fn text(aggregate: &Aggregate, buckets: &[u64], div: u64, out: &mut Vec<u8>) {
+pub fn text(aggregate: &Aggregate, buckets: &[u64], div: i64, out: &mut Vec<u8>) {
     let div = divisor(aggregate, div);
     let shown = shown(buckets);
     let largest = buckets.iter().max().map_or(0, |count| count / div);
@@ -37,7 +37,7 @@ pub fn text(aggregate: &Aggregate, buckets: &[u64], div: u64, out: &mut Vec<u8>)
 }
 
 /// Appends the same buckets as a JSON array. `max` is inclusive; an end that is open has none.
-pub fn json(aggregate: &Aggregate, buckets: &[u64], div: u64, out: &mut Vec<u8>) {
+pub fn json(aggregate: &Aggregate, buckets: &[u64], div: i64, out: &mut Vec<u8>) {
     let div = divisor(aggregate, div);
     let shown = shown(buckets);
     out.push(b'[');
@@ -64,7 +64,7 @@ pub fn json(aggregate: &Aggregate, buckets: &[u64], div: u64, out: &mut Vec<u8>)
     out.push(b']');
 }
 
-fn divisor(aggregate: &Aggregate, div: u64) -> u64 {
+fn divisor(aggregate: &Aggregate, div: i64) -> u64 {
     match aggregate {
         Aggregate::Lhist { .. } | Aggregate::Tseries { .. } => 1,
         Aggregate::Hist { .. }
@@ -73,7 +73,8 @@ fn divisor(aggregate: &Aggregate, div: u64) -> u64 {
         | Aggregate::Min { .. }
         | Aggregate::Max { .. }
         | Aggregate::Avg { .. }
-        | Aggregate::Stats { .. } => div.max(1),
+        // Counts have no sign: by a negative number they are divided as by a very large one.
+        | Aggregate::Stats { .. } => (div as u64).max(1),
     }
 }
 

@@ -5,8 +5,8 @@ use rtscript_lang::typed::Map;
 use rtscript_lang::types::Type;
 
 use super::aggregate::Summary;
-use super::json;
 use super::value::Values;
+use super::{json, number};
 use crate::session::maps::Element;
 
 /// How much of a map is wanted.
@@ -14,8 +14,8 @@ use crate::session::maps::Element;
 pub struct Limits {
     /// The so many largest elements; 0 for all.
     pub top: u32,
-    /// By what values are divided.
-    pub div: u64,
+    /// By what values are divided; not 0.
+    pub div: i64,
 }
 
 impl Limits {
@@ -26,7 +26,7 @@ impl Limits {
 pub struct Listing<'a> {
     map: &'a Map,
     values: &'a Values<'a>,
-    div: u64,
+    div: i64,
     /// In their order.
     entries: Vec<Entry>,
 }
@@ -62,7 +62,7 @@ impl<'a> Listing<'a> {
             sortable.drain(..cut);
         }
         let entries = sortable.into_iter().map(|(_, _, entry)| entry).collect();
-        Listing { map, values, div: limits.div.max(1), entries }
+        Listing { map, values, div: limits.div, entries }
     }
 
     /// Appends `@name: value` or a line of `@name[key]: value` for each element. Nothing, where there are none.
@@ -145,7 +145,7 @@ impl<'a> Listing<'a> {
                 summary.text(aggregate, self.div, self.values.clocks(), out);
             }
             Value::Bytes(bytes) => match self.divided(bytes) {
-                Some(number) => super::number::wide(number, out),
+                Some(number) => number::wide(number, out),
                 None => self.values.text(&self.map.value, bytes, out),
             },
         }
@@ -168,7 +168,7 @@ impl<'a> Listing<'a> {
         match &self.map.value {
             Type::Int(_) => {
                 let number = self.values.number(&self.map.value, bytes)?;
-                Some(number.value() / i128::from(self.div))
+                Some(number::divided(number.value(), self.div))
             }
             _ => None,
         }

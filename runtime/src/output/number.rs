@@ -74,10 +74,20 @@ pub fn wide(value: i128, out: &mut Vec<u8>) {
     if value < 0 { signed(value as i64, out) } else { unsigned(value as u64, out) }
 }
 
-/// `0x…`, as addresses are printed.
+/// `0x…`, as pointers are printed.
 pub fn address(value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0x");
     out.extend_from_slice(Digits::hex(value, false).as_bytes());
+}
+
+/// An address that no symbol has, as C's `%#x` prints it: `0x…`, or `0`.
+pub fn unnamed(value: u64, out: &mut Vec<u8>) {
+    if value == 0 { out.push(b'0') } else { address(value, out) }
+}
+
+/// As `print(@map, top, div)` divides; by 0 as by 1.
+pub fn divided(value: i128, by: i64) -> i128 {
+    value.checked_div(i128::from(by)).unwrap_or(value)
 }
 
 /// Exactly two hexadecimal digits.

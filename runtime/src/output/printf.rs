@@ -71,7 +71,8 @@ impl Item<'_> {
                 self.octal(value, out);
             }
             (Conversion::Pointer, Some(number)) => {
-                self.digits(b"0x", Digits::hex(number.bits, false), false, out);
+                let prefix: &[u8] = if number.bits == 0 { b"" } else { b"0x" };
+                self.digits(prefix, Digits::hex(number.bits, false), false, out);
             }
             (Conversion::Char, Some(number)) => self.padded(out, |out| out.push(number.bits as u8)),
             (Conversion::AllocationFlags, Some(number)) => {

@@ -226,7 +226,7 @@ fn everything_else() {
         ("s", (Type::Bool, vec![1]), "true"),
         ("s", (Type::Tuple(vec![Type::I64, Type::I64]), [i64(1).1, i64(2).1].concat()), "(1, 2)"),
         ("p", (Type::pointer(Type::Void, Space::Kernel), i64(0x1000).1), "0x1000"),
-        ("p", i64(0), "0x0"),
+        ("p", i64(0), "0"),
         ("10p", i64(0xff), "      0xff"),
         ("-10p|", i64(0xff), "0xff      |"),
         ("c", i32(65), "A"),

@@ -84,10 +84,9 @@ impl Series {
     }
 
     /// Appends the chart and an empty line.
-    pub fn text(&self, aggregate: &Aggregate, div: u64, clocks: &Clocks, out: &mut Vec<u8>) {
+    pub fn text(&self, aggregate: &Aggregate, div: i64, clocks: &Clocks, out: &mut Vec<u8>) {
         let Aggregate::Tseries { interval, .. } = *aggregate else { return };
-        let div = i128::from(div.max(1));
-        let values: Vec<i128> = self.points.values().map(|value| value / div).collect();
+        let values: Vec<i128> = self.points.values().map(|value| number::divided(*value, div)).collect();
         let (Some(&least), Some(&most)) = (values.iter().min(), values.iter().max()) else {
             return out.extend_from_slice(b"<no data>\n\n");
         };
@@ -115,7 +114,7 @@ impl Series {
             if least < 0 && most > 0 {
                 chart[column(0)] = b'.';
             }
-            let value = self.points.get(&number).map(|value| value / div);
+            let value = self.points.get(&number).map(|value| number::divided(*value, div));
             if let Some(value) = value {
                 chart[column(value)] = b'*';
             }
@@ -133,7 +132,7 @@ impl Series {
     }
 
     /// Appends an array of the intervals that have a value.
-    pub fn json(&self, aggregate: &Aggregate, div: u64, clocks: &Clocks, out: &mut Vec<u8>) {
+    pub fn json(&self, aggregate: &Aggregate, div: i64, clocks: &Clocks, out: &mut Vec<u8>) {
         let Aggregate::Tseries { interval, .. } = *aggregate else { return };
         out.push(b'[');
         for (index, (&number, &value)) in self.points.iter().enumerate() {
@@ -143,7 +142,7 @@ impl Series {
             time::strftime("%Y-%m-%d %H:%M:%S", seconds, None, out);
             out.extend_from_slice(format!(".{nanos:09}").as_bytes());
             out.extend_from_slice(b"\",\"value\":");
-            json::number(value / i128::from(div.max(1)), out);
+            json::number(number::divided(value, div), out);
             out.push(b'}');
         }
         out.push(b']');

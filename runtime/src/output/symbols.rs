@@ -63,7 +63,7 @@ impl KernelSymbols {
     pub fn name(&self, address: u64, out: &mut Vec<u8>) {
         match self.find(address) {
             Some(symbol) => out.extend_from_slice(symbol.name),
-            None => number::address(address, out),
+            None => number::unnamed(address, out),
         }
     }
 

@@ -137,7 +137,7 @@ impl<'a> Values<'a> {
                 let (address, pid) = (word(bytes), word(from(bytes, 8)) as u32);
                 match self.user_symbols.find(pid, address, false).calls.last() {
                     Some(call) => out.extend_from_slice(call.name.as_bytes()),
-                    None => number::address(address, out),
+                    None => number::unnamed(address, out),
                 }
             }
             Type::Inet => inet(bytes, out),
