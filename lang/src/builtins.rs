@@ -246,9 +246,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("walltimestamp", "nsecs(tai)"),
     ("current", "curtask"),
     ("cgroup_id", "cgroup"),
-    ("sarg0", "*(reg(\"sp\") + 8)"),
-    ("sarg1", "*(reg(\"sp\") + 16)"),
-    ("sarg2", "*(reg(\"sp\") + 24)"),
     ("gettimeofday_ns", "nsecs"),
     ("ktime_get_ns", "nsecs"),
 ];
