@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use strata::command::{Ended, HUNG, end, rtscript, start};
-use strata::crowd::{Crowd, THREADS, attached, interrupted, signal};
+use strata::command::{Ended, HUNG, end, has, rtscript, start};
+use strata::crowd::{Crowd, THREADS, attached, interrupted, kernel_functions, signal};
 use strata::{Outcome, Test};
 use workloads::workload;
 
@@ -24,8 +24,10 @@ fn main() -> ExitCode {
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
         tests.push(Test::new(name, move || strata::command::run(&path, cannot_trace.clone())));
     }
-    for (name, test) in PROGRAMS {
-        let cannot_trace = cannot_trace.clone();
+    let no_kprobes = (!has("kprobes")).then(|| "this kernel has no kprobes".to_owned());
+    let all = PROGRAMS.iter().map(|named| (named, None));
+    for ((name, test), lacks) in all.chain(OF_KPROBES.iter().map(|named| (named, no_kprobes.clone()))) {
+        let cannot_trace = cannot_trace.clone().or(lacks);
         tests.push(Test::new(*name, move || match &cannot_trace {
             Some(why) => Outcome::Skipped(why.clone()),
             None => test().map_or_else(Outcome::Failed, |()| Outcome::Passed),
@@ -48,8 +50,12 @@ const PROGRAMS: &[Named] = &[
     ("tracers_come_and_go", tracers_come_and_go),
     ("every_signal_is_seen", every_signal_is_seen),
     ("probes_of_all_that_a_process_has_mapped", probes_of_all_that_a_process_has_mapped),
+    ("one_process_among_others", one_process_among_others),
     ("a_process_with_a_root_of_its_own", a_process_with_a_root_of_its_own),
+    ("a_process_with_mounts_of_its_own", a_process_with_mounts_of_its_own),
 ];
+
+const OF_KPROBES: &[Named] = &[("kprobes_at_instructions", kprobes_at_instructions)];
 
 /// What eight threads print at full speed comes once, and in the order of each thread, where the ring has room for all.
 fn every_event_comes_once() -> Verdict {
@@ -176,8 +182,13 @@ fn tracers_come_and_go() -> Verdict {
 
 /// A script that counts what the threads of `crowd` do, by a probe of each kind.
 fn everywhere(crowd: &str) -> String {
+    let functions: String = kernel_functions()
+        .iter()
+        .map(|(map, probe)| format!("{probe} /pid == PID/ {{ @{map} = count(); }}\n"))
+        .collect();
     format!(
-        "rt:task_rename /pid == PID/ {{ @raw = count(); }}
+        "{functions}
+        rt:task_rename /pid == PID/ {{ @raw = count(); }}
         tracepoint:task:task_rename /pid == PID/ {{ @renamed = count(); }}
         tracepoint:syscalls:sys_enter_getppid /pid == PID/ {{ @call = count(); }}
         uprobe:{crowd}:passed /pid == PID/ {{ @function = count(); }}
@@ -188,8 +199,15 @@ fn everywhere(crowd: &str) -> String {
 }
 
 fn everything(count: usize) -> String {
-    let maps = ["call", "function", "function_left", "raw", "renamed", "usdt"];
-    let lines = maps.map(|map| format!("@{map}: {count}\n"));
+    let mut maps = vec!["call", "function", "function_left", "raw", "renamed", "usdt"];
+    maps.extend(kernel_functions().iter().map(|(map, _)| map));
+    counted(&maps, count)
+}
+
+/// What is printed where each of these maps holds this count.
+fn counted(maps: &[&str], count: usize) -> String {
+    let mut lines: Vec<String> = maps.iter().map(|map| format!("@{map}: {count}\n")).collect();
+    lines.sort();
     format!("\n\n{}", lines.concat())
 }
 
@@ -229,6 +247,69 @@ fn probes_of_all_that_a_process_has_mapped() -> Verdict {
     let ended = interrupted(tracer)?;
     let count = THREADS * rounds;
     expect(&format!("\n\n@by[true]: {count}\n@rounds: {count}\n"), &ended.stdout)
+}
+
+/// With `-p`, no probe of any kind runs in other processes, which here are its own child processes.
+fn one_process_among_others() -> Verdict {
+    let rounds = 50;
+    let mut crowd = Crowd::start(rounds, 20)?;
+    runs(&crowd, "crowd")?;
+    let path = &crowd.path;
+    let mut probes = kernel_functions();
+    let (uprobe, uretprobe) = (format!("uprobe:{path}:passed"), format!("uretprobe:{path}:nested"));
+    let (uprobe_many, usdt) = (format!("uprobe:{path}:p*sed"), format!("usdt:{path}:round"));
+    probes.extend([
+        ("call", "tracepoint:syscalls:sys_enter_getppid"),
+        ("function", &uprobe),
+        ("function_many", &uprobe_many),
+        ("usdt", &usdt),
+    ]);
+    let counting = probes.iter().map(|(map, probe)| format!("{probe} {{ @{map} = count(); }}\n"));
+    let script = format!("{}{uretprobe} {{ @nested[pid == PID] = count(); }}", counting.collect::<String>());
+    let tracer = attached(&["-p", &crowd.pid().to_string()], crowd.pid(), &script)?;
+    crowd.work()?;
+    let ended = interrupted(tracer)?;
+    let count = THREADS * rounds;
+    let maps: Vec<&str> = probes.iter().map(|(map, _)| *map).collect();
+    let mut expected: Vec<String> = counted(&maps, count).lines().map(|line| format!("{line}\n")).collect();
+    expected.push(format!("@nested[true]: {}\n", 4 * count));
+    expected.sort();
+    expect(&expected.concat(), &ended.stdout)
+}
+
+/// A function by its address, and the next instruction in it by its offset, which is tried for: within one, the kernel refuses.
+fn kprobes_at_instructions() -> Verdict {
+    const FUNCTION: &str = "__x64_sys_getppid";
+    let symbols = std::fs::read_to_string("/proc/kallsyms").map_err(|error| error.to_string())?;
+    let line = symbols.lines().find(|line| line.ends_with(&format!(" {FUNCTION}")));
+    let address = line.and_then(|line| line.split(' ').next()).ok_or("the function has no address")?;
+    let mut crowd = Crowd::start(50, 0)?;
+    let mut script = format!(
+        "kprobe:0x{address} /pid == PID/ {{ @address = count(); @func[func] = count(); }}
+        kprobe:{FUNCTION}+0 /pid == PID/ {{ @begin = count(); }}\n"
+    );
+    let mut next = None;
+    for offset in 1..16 {
+        let tracer = attached(&[], 0, &format!("kprobe:{FUNCTION}+{offset} {{ }}"));
+        match tracer {
+            Ok(tracer) => {
+                interrupted(tracer)?;
+                next = Some(offset);
+                break;
+            }
+            Err(why) if why.contains("no instruction begins") => {}
+            Err(why) => return Err(why),
+        }
+    }
+    let next = next.ok_or("no instruction can be probed")?;
+    script.push_str(&format!("kprobe:{FUNCTION}+{next} /pid == PID/ {{ @next = count(); }}"));
+    let tracer = attached(&[], crowd.pid(), &script)?;
+    crowd.work()?;
+    let ended = interrupted(tracer)?;
+    let count = THREADS * 50;
+    let expected =
+        format!("\n\n@address: {count}\n@begin: {count}\n@func[{FUNCTION}]: {count}\n@next: {count}\n");
+    expect(&expected, &ended.stdout)
 }
 
 /// Waits until the kernel has mapped the code of a program whose path ends so: a process is there before that.
@@ -281,6 +362,36 @@ fn trace_below(root: &Path) -> Verdict {
     let ended = interrupted(tracer)?;
     let count = THREADS * rounds;
     expect(&format!("\n\n@function: {count}\n@mapped: {count}\n@named: {count}\n"), &ended.stdout)
+}
+
+/// With `-p`, files are those that the process sees, here behind a mount that it alone has.
+fn a_process_with_mounts_of_its_own() -> Verdict {
+    let place = std::env::temp_dir().join(format!("rtscript-mounts-{}", std::process::id()));
+    std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
+    let verdict = trace_behind_mount(&place);
+    std::fs::remove_dir_all(&place).map_err(|error| error.to_string())?;
+    verdict
+}
+
+fn trace_behind_mount(place: &Path) -> Verdict {
+    let program = place.join("rtscript-test-crowd").display().to_string();
+    let script = "mount -t tmpfs tmpfs \"$1\" && cp \"$2\" \"$3\" && shift 2 && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, "sh"]).arg(place).arg(workload("crowd")?).arg(&program);
+    let rounds = 50;
+    let mut crowd = Crowd::by(command, program.clone(), rounds, 0)?;
+    runs(&crowd, &program)?;
+    if Path::new(&program).exists() {
+        return Err("the program is here, too, so this shows nothing".to_owned());
+    }
+    let script = format!(
+        "uprobe:{program}:passed {{ @function = count(); }} usdt:{program}:crowd:round {{ @named = count(); }}
+        uprobe:{program}:p*sed {{ @matched = count(); }} usdt:*:crowd:round {{ @mapped = count(); }}"
+    );
+    let tracer = attached(&["-p", &crowd.pid().to_string()], crowd.pid(), &script)?;
+    crowd.work()?;
+    let ended = interrupted(tracer)?;
+    expect(&counted(&["function", "named", "matched", "mapped"], THREADS * rounds), &ended.stdout)
 }
 
 fn expect(expected: &str, found: &str) -> Verdict {

@@ -13,8 +13,8 @@ use std::process::{Command, ExitCode};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use strata::command::{HUNG, Running, end, rtscript, start};
-use strata::crowd::{Crowd, attached, interrupted, signal};
+use strata::command::{HUNG, Running, end, has, rtscript, start};
+use strata::crowd::{Crowd, attached, interrupted, kernel_functions, signal};
 use strata::{Outcome, Test};
 
 /// What is wrong, if anything is.
@@ -60,8 +60,17 @@ enum Ending {
 /// A probe of each kind, at a crowd.
 fn everywhere(crowd: &Crowd) -> String {
     let path = &crowd.path;
+    let mut functions: String = kernel_functions()
+        .iter()
+        .map(|(map, probe)| format!("{probe} /pid == PID/ {{ @{map} = count(); }}\n"))
+        .collect();
+    if has("fentry") {
+        functions
+            .push_str("fentry:__x64_sys_prctl, fexit:__x64_sys_prctl /pid == PID/ { @kernel = count(); }\n");
+    }
     format!(
-        "rt:task_rename /pid == PID/ {{ @raw[tid] = count(); printf(\"%s\", comm); }}
+        "{functions}
+        rt:task_rename /pid == PID/ {{ @raw[tid] = count(); printf(\"%s\", comm); }}
         tracepoint:task:task_rename /pid == PID/ {{ @perf = count(); }}
         tracepoint:syscalls:sys_enter_getppid /pid == PID/ {{ @call = hist(nsecs); }}
         uprobe:{path}:passed /pid == PID/ {{ @function[ustack] = count(); }}
@@ -283,7 +292,7 @@ impl Held {
     }
 }
 
-/// What a crowd's memory tells of those who trace it.
+/// What a crowd's memory, and the kernel's lists of what is probed, tell of those who trace it.
 struct Places {
     memory: fs::File,
     /// Where the semaphore of its probe lies.
@@ -291,6 +300,25 @@ struct Places {
     /// Where the code of `passed` lies, and its first bytes as they are without a probe.
     passed: u64,
     code: [u8; 8],
+    /// What the kernel's lists said, where it shows them.
+    lists: Vec<Option<String>>,
+}
+
+/// The kernel's lists of probes that were made through files, and of functions that are probed or traced.
+const LISTS: [&str; 4] = [
+    "/sys/kernel/debug/tracing/kprobe_events",
+    "/sys/kernel/debug/tracing/uprobe_events",
+    "/sys/kernel/debug/kprobes/list",
+    "/sys/kernel/debug/tracing/enabled_functions",
+];
+
+/// What the lists say of the function that the crowd calls; what others probe meanwhile does not matter.
+fn lists() -> Vec<Option<String>> {
+    let read = |path| {
+        let text = fs::read_to_string(path).ok()?;
+        Some(text.lines().filter(|line| line.contains("getppid")).map(|line| format!("{line}\n")).collect())
+    };
+    LISTS.map(read).into()
 }
 
 impl Places {
@@ -306,7 +334,7 @@ impl Places {
         };
         let memory =
             fs::File::open(format!("/proc/{}/mem", crowd.pid())).map_err(|error| error.to_string())?;
-        let mut places = Places { memory, semaphore, passed, code: [0; 8] };
+        let mut places = Places { memory, semaphore, passed, code: [0; 8], lists: lists() };
         places.code = places.read(passed)?;
         match places.listeners()? {
             0 => Ok(places),
@@ -328,6 +356,10 @@ impl Places {
         if self.listeners()? == 0 {
             return Err("nobody listens to the probe".to_owned());
         }
+        // Where the kernel shows what is probed, the function has to be there, or `are_clean` shows nothing.
+        if !kernel_functions().is_empty() && self.lists[2].is_some() && lists() == self.lists {
+            return Err("the function of the kernel is not probed".to_owned());
+        }
         match self.read(self.passed)? == self.code {
             true => Err("the function is not probed".to_owned()),
             false => Ok(()),
@@ -337,9 +369,12 @@ impl Places {
     fn are_clean(&self) -> Verdict {
         let mut left = String::new();
         wait_until(|| {
-            let (listeners, code) = (self.listeners(), self.read(self.passed));
-            left = format!("{listeners:?} listen, and the code is {code:x?} and not {:x?}", self.code);
-            listeners == Ok(0) && code == Ok(self.code)
+            let (listeners, code, lists) = (self.listeners(), self.read(self.passed), lists());
+            left = format!(
+                "{listeners:?} listen, the code is {code:x?} and not {:x?}, the lists are {lists:?} and not {:?}",
+                self.code, self.lists
+            );
+            listeners == Ok(0) && code == Ok(self.code) && lists == self.lists
         })
         .map_err(|_| left.clone())
     }

@@ -28,11 +28,15 @@ use crate::bpf::{
     load_btf, possible_cpus,
 };
 use crate::cli::Feature;
+use crate::kernel::version;
 use crate::kprobe_sessions::{Session, sessions};
 use crate::list::provider_of;
 
 /// A hash with more bytes than this takes its memory element by element: taking it at once would take long.
 const PREALLOCATED: u64 = 1 << 20;
+
+/// What a kernel of this release refuses is a fault of ours; older ones lack instructions and helpers that programs use.
+const OLDEST: (u32, u32) = (6, 1);
 
 /// A log with every instruction, and the statistics behind it.
 const WHOLE_LOG: u32 = 2 | 4;
@@ -364,6 +368,14 @@ pub enum LoadError {
         error: io::Error,
         span: Span,
     },
+    /// The verifier of a kernel that is older than [`OLDEST`] refused a program.
+    TooOld {
+        probe: String,
+        release: (u32, u32),
+        reason: String,
+        log: String,
+        span: Span,
+    },
     /// The verifier refused a program.
     Refused {
         probe: String,
@@ -380,7 +392,7 @@ impl LoadError {
     /// The verifier's log, where there is one.
     pub fn log(&self) -> Option<&str> {
         match self {
-            LoadError::Refused { log, .. } => Some(log),
+            LoadError::Refused { log, .. } | LoadError::TooOld { log, .. } => Some(log),
             LoadError::Unsupported { .. }
             | LoadError::NoMap { .. }
             | LoadError::NoFunction { .. }
@@ -396,7 +408,11 @@ fn refused(program: &object::Program, probe: &str, whole: Span, rejection: Rejec
     }
     let slot = log.lines().rev().find_map(instruction);
     let span = slot.and_then(|slot| line_of(program, slot)).unwrap_or(whole);
-    LoadError::Refused { probe, error, reason: last_words(&log).to_owned(), log, span }
+    let (reason, release) = (last_words(&log).to_owned(), version());
+    match release < OLDEST {
+        true => LoadError::TooOld { probe, release, reason, log, span },
+        false => LoadError::Refused { probe, error, reason, log, span },
+    }
 }
 
 /// The number of the instruction that a line of the log is about: `12: (79) r1 = *(u64 *)(r1 +8)`.
@@ -447,6 +463,9 @@ impl fmt::Display for LoadError {
             LoadError::Forbidden { probe, error, .. } => {
                 write!(f, "the kernel does not let the program of {probe} be loaded: {error}")
             }
+            LoadError::TooOld { probe, release: (major, minor), reason, .. } => {
+                write!(f, "Linux {major}.{minor} is too old for the program of {probe}: {reason}")
+            }
             LoadError::Refused { probe, reason, .. } => {
                 write!(f, "the kernel's verifier refuses the program of {probe}: {reason}")
             }
@@ -463,6 +482,7 @@ impl Diagnostic for LoadError {
             LoadError::NoMap { .. } => "rt::no-map",
             LoadError::NoFunction { .. } => "rt::no-function",
             LoadError::Forbidden { .. } => "rt::forbidden",
+            LoadError::TooOld { .. } => "rt::old-kernel",
             LoadError::Refused { .. } => "rt::verifier",
         }))
     }
@@ -471,6 +491,7 @@ impl Diagnostic for LoadError {
         let (text, span) = match self {
             LoadError::NoMap { .. } | LoadError::NoFunction { .. } => return None,
             LoadError::Unsupported { span, .. } | LoadError::Forbidden { span, .. } => ("this probe", span),
+            LoadError::TooOld { span, .. } => ("this kernel cannot run this", span),
             LoadError::Refused { span, .. } => ("the verifier stopped here", span),
         };
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some(text.to_owned()), *span))))
@@ -480,6 +501,9 @@ impl Diagnostic for LoadError {
         match self {
             LoadError::NoMap { error, .. } if errno(error) == Some(libc::ENOMEM) => Some(Box::new(
                 "there is not enough memory for it: max_map_keys or perf_rb_pages may be too large",
+            )),
+            LoadError::NoMap { error, .. } if errno(error) == Some(libc::E2BIG) => Some(Box::new(
+                "its keys or values are larger than this kernel allows: max_strlen may be too large",
             )),
             LoadError::NoMap { error, .. } if errno(error) == Some(libc::EPERM) => {
                 Some(Box::new("the limit of locked memory may be too low (ulimit -l)"))
@@ -491,6 +515,9 @@ impl Diagnostic for LoadError {
             | LoadError::NoMap { .. }
             | LoadError::NoFunction { .. }
             | LoadError::Forbidden { .. } => None,
+            LoadError::TooOld { .. } => Some(Box::new(
+                "rtscript is made for Linux 6.1 and later, and does here what it can; -v shows the verifier's log",
+            )),
             LoadError::Refused { .. } => Some(Box::new(
                 "this is a fault of rtscript: please report it with the script; -v shows the log",
             )),

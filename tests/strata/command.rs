@@ -96,6 +96,11 @@ pub fn run(path: &Path, cannot_trace: Option<String>) -> Outcome {
     case.judge(&found)
 }
 
+/// Whether the kernel has what cases may need, by the words of `needs`.
+pub fn has(need: &str) -> bool {
+    missing(Some(need), None).is_none()
+}
+
 /// Why a case cannot run on this kernel.
 fn missing(need: Option<&str>, cannot_trace: Option<String>) -> Option<String> {
     let kprobes = || Path::new("/sys/bus/event_source/devices/kprobe").exists();

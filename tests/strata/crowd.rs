@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use super::command::{Ended, Running, end, rtscript, start};
+use super::command::{Ended, Running, end, has, rtscript, start};
 use crate::workloads::workload;
 
 /// How many threads a crowd has.
@@ -48,6 +48,20 @@ impl Crowd {
     pub fn kill(&mut self) -> Result<(), String> {
         self.running.kill().and_then(|()| self.running.wait().map(drop)).map_err(|error| error.to_string())
     }
+}
+
+/// Kprobes of the function of the kernel that each round of a crowd calls once, where the kernel has them, with the names of the
+/// maps in which they count.
+pub fn kernel_functions() -> Vec<(&'static str, &'static str)> {
+    if !has("kprobes") {
+        return Vec::new();
+    }
+    vec![
+        ("kprobe", "kprobe:__x64_sys_getppid"),
+        ("kprobe_left", "kretprobe:__x64_sys_getppid"),
+        ("kprobe_many", "kprobe:__x64_sys_getp?id"),
+        ("kprobe_many_left", "kretprobe:__x64_sys_getp?id"),
+    ]
 }
 
 /// A tracer whose probes are attached; `PID` in the script is the process.

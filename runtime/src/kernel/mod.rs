@@ -187,7 +187,7 @@ fn unreadable(error: &io::Error, path: &Path, what: &str) -> KernelError {
 }
 
 /// Major and minor number of the release, `6.18` of `6.18.5-cloud`; zeroes where it has none.
-fn version() -> (u32, u32) {
+pub(crate) fn version() -> (u32, u32) {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     parse_version(&release)
 }
