@@ -110,7 +110,8 @@ fn values_are_those_of_the_headers() {
         for (name, theirs) in values(header, &known) {
             compared += 1;
             let ours = constants::find(&name).expect("a known name");
-            if ours != theirs {
+            // To the C library it is 0 where every file is large, to the kernel it is a flag.
+            if ours != theirs && name != "O_LARGEFILE" {
                 wrong.push(format!("{name} of {header}: {ours} is {theirs}"));
             }
         }
