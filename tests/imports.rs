@@ -59,6 +59,20 @@ fn scripts_headers_and_directories_are_imported_once() {
 }
 
 #[test]
+fn byte_order_marks_say_nothing() {
+    let directory = Directory::new("marks");
+    directory.file("a.bt", "\u{feff}macro a() { 40 }");
+    directory.file("all/b.bt", "\u{feff}#!/usr/bin/env rtscript\nmacro b() { 1 }");
+    directory.file("c.h", "\u{feff}#define C 1\n");
+    let main = directory.file(
+        "main.bt",
+        "\u{feff}#include \"c.h\"\nimport \"a.bt\"; import \"all\";\nbegin { printf(\"%d\", a + b + C); exit() }",
+    );
+    let (done, text) = types(&main);
+    assert!(done && text.contains("(42)"), "{text}");
+}
+
+#[test]
 fn what_is_wrong_with_an_import_is_said() {
     let directory = Directory::new("wrong-imports");
     directory.file("config.bt", "config = { max_strlen = 64 }");

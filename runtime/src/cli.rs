@@ -40,15 +40,21 @@ pub struct CommandLine {
     pub program: Option<String>,
 
     /// List the attach points that match a pattern, or those of a script
-    #[arg(short = 'l')]
+    #[arg(short = 'l', long = "list")]
     pub list: bool,
 
     /// Run a command, and trace until it ends
-    #[arg(short = 'c', value_name = "COMMAND", conflicts_with = "pid", allow_hyphen_values = true)]
+    #[arg(
+        short = 'c',
+        long = "cmd",
+        value_name = "COMMAND",
+        conflicts_with = "pid",
+        allow_hyphen_values = true
+    )]
     pub command: Option<String>,
 
     /// Trace this process only, until it ends
-    #[arg(short = 'p', value_name = "PID", value_parser = pid)]
+    #[arg(short = 'p', long = "pid", value_name = "PID", value_parser = pid)]
     pub pid: Option<u32>,
 
     /// Allow functions that change the system
@@ -68,7 +74,7 @@ pub struct CommandLine {
     version: Option<bool>,
 
     /// Write output to a file
-    #[arg(short = 'o', value_name = "FILE", help_heading = OUTPUT)]
+    #[arg(short = 'o', long = "output", value_name = "FILE", help_heading = OUTPUT)]
     pub output: Option<PathBuf>,
 
     /// How output is written
@@ -84,11 +90,11 @@ pub struct CommandLine {
     pub quiet: bool,
 
     /// Tell more: typed arguments with -l, the verifier's log of a refused program
-    #[arg(short = 'v', overrides_with = "verbose", help_heading = OUTPUT)]
+    #[arg(short = 'v', long = "verbose", overrides_with = "verbose", help_heading = OUTPUT)]
     pub verbose: bool,
 
     /// Report every read and every helper that fails
-    #[arg(short = 'k', conflicts_with = "no_warnings", help_heading = OUTPUT)]
+    #[arg(short = 'k', long = "warnings", conflicts_with = "no_warnings", help_heading = OUTPUT)]
     pub report_failures: bool,
 
     /// No warnings
@@ -124,7 +130,7 @@ pub struct CommandLine {
     pub without: Vec<Feature>,
 
     /// Show what stages make: parse, ast, types, codegen, codegen-opt, dis, libbpf, verifier, all
-    #[arg(short = 'd', value_name = "STAGES", value_delimiter = ',', hide_possible_values = true, help_heading = COMPILER)]
+    #[arg(short = 'd', long = "debug", value_name = "STAGES", value_delimiter = ',', hide_possible_values = true, help_heading = COMPILER)]
     pub shown: Vec<Shown>,
 
     /// Show or save (-o) one stage alone, without privileges: ast, types, ir, asm, object
@@ -188,8 +194,9 @@ pub struct CommandLine {
     #[arg(long, hide = true)]
     verify_llvm_ir: bool,
 
-    #[arg(long, hide = true, value_name = "PID")]
-    dwarf_pid: Option<String>,
+    /// Accepted and ignored: debug information is found by the file that is probed
+    #[arg(long, hide = true, value_name = "PID", value_parser = pid)]
+    dwarf_pid: Vec<u32>,
 
     /// What the script brings is read here.
     #[arg(skip)]
@@ -403,9 +410,6 @@ impl CommandLine {
         if self.carried.is_some() && (self.program.is_some() || self.aot.is_some()) {
             return Some("this program has its script, and takes no other");
         }
-        if self.dwarf_pid.is_some() {
-            return Some("debug information is found by the file that is probed, and needs no --dwarf-pid");
-        }
         None
     }
 
@@ -551,7 +555,10 @@ mod tests {
             &["--verify-llvm-ir", "a.bt"],
             &["--aot", "x", "--emit", "ir", "a.bt"],
             &["--aot", "x"],
-            &["--dwarf-pid", "1", "a.bt"],
+            &["--dwarf-pid", "x", "a.bt"],
+            &["--warnings", "--no-warnings", "a.bt"],
+            &["--cmd", "true", "--pid", "1", "a.bt"],
+            &["--debug", "a.bt"],
             &["-l", "--emit", "ir"],
             &["--info", "a.bt"],
             &["-l", "a:*", "b:*"],

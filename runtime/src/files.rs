@@ -107,10 +107,10 @@ impl Files {
         Ok(bytes)
     }
 
-    /// The text of a script or a header.
+    /// The text of a script or a header, without a byte order mark.
     pub fn text(&self, path: &Path) -> io::Result<String> {
         let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8");
-        String::from_utf8(self.bytes(path)?).map_err(no_text)
+        String::from_utf8(self.bytes(path)?).map(without_mark).map_err(no_text)
     }
 
     /// The object of a program in C, which `compile` makes where there is none yet.
@@ -139,4 +139,9 @@ impl Files {
     fn get(&self, path: &Path) -> io::Result<Entry> {
         self.known.borrow().get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+}
+
+/// A text without the byte order mark that some editors put in front.
+pub fn without_mark(text: String) -> String {
+    text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)
 }

@@ -354,7 +354,7 @@ pub fn list_failure(error: &AttachError) -> String {
         AttachError::Unknown { what, name, .. } => format!("there is no {what} {name}"),
         AttachError::NoMatch => "nothing matches".to_owned(),
         AttachError::Unsupported { reason } => reason.clone(),
-        AttachError::Kernel(KernelError::Missing { what }) => format!("this kernel has no {what}"),
+        AttachError::Kernel(KernelError::Missing { what }) => format!("{what} is missing"),
         AttachError::Kernel(KernelError::Denied { what, help }) => {
             format!("{what} cannot be read: {help}")
         }

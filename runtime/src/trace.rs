@@ -23,7 +23,7 @@ use rtscript_lang::syntax::source::Sources;
 
 use crate::bpf;
 use crate::cli::{self, CommandLine, Script, Shown, Stage};
-use crate::files::Files;
+use crate::files::{Files, without_mark};
 use crate::import::import;
 use crate::include::Includer;
 use crate::kernel::{RunningKernel, check_privileges};
@@ -425,7 +425,7 @@ fn read(script: &Script, files: &Files) -> Result<(String, String), Failure> {
     match String::from_utf8(bytes) {
         Ok(text) => {
             files.keep_text(Path::new(&name), &text);
-            Ok((name, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+            Ok((name, without_mark(text)))
         }
         Err(error) => {
             let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|&b| b == b'\n').count();

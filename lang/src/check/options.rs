@@ -105,6 +105,7 @@ impl Checker<'_> {
             // 0 where it is chosen by need.
             ("perf_rb_pages", number(config.perf_rb_pages.unwrap_or(0))),
             ("log_size", number(config.log_size)),
+            ("max_cat_bytes", number(config.max_cat_bytes)),
             ("print_maps_on_exit", truth(config.print_maps_on_exit)),
             ("cache_user_symbols", truth(config.cache_user_symbols)),
             ("cpp_demangle", truth(config.demangle)),
