@@ -37,11 +37,12 @@ pub enum Keep {
     Avg,
 }
 
-/// The slots of an interval of a series. Interval `n` since the machine was started (by CLOCK_BOOTTIME) stands at
-/// place `n % intervals`.
+/// The slots of an interval of a series. Interval `n` since 1970 stands at place `n % intervals`; so intervals begin at
+/// whole seconds, minutes and hours of the day.
 pub mod series {
-    /// The number of the interval, plus 1; 0 where there was none yet.
+    /// The number of the interval, plus 1; 0 where there was none yet, and [`FRESH`] while a new one is begun.
     pub const INTERVAL: i32 = 0;
+    pub const FRESH: i64 = -1;
     /// The value; of an average, the total.
     pub const VALUE: i32 = 1;
     /// How many values there were, for sums and averages.

@@ -107,6 +107,8 @@ pub mod globals {
     /// `u64`: runs of programs that were given up since all scratch memory of the CPU was in use by interrupted ones, or since
     /// others came between again and again.
     pub const NO_SCRATCH: u32 = 32;
+    /// `i64`: nanoseconds that the time of day was ahead of CLOCK_BOOTTIME when tracing began, written by user space.
+    pub const TIME_OF_DAY: u32 = 40;
     /// Bytes that are always zero: the first value of new map elements. As many as the largest needs.
     pub const ZEROS: u32 = 64;
     /// Bytes for each warning site.

@@ -505,9 +505,9 @@ impl Diagnostic for LoadError {
             LoadError::NoMap { error, .. } if errno(error) == Some(libc::E2BIG) => Some(Box::new(
                 "its keys or values are larger than this kernel allows: max_strlen may be too large",
             )),
-            LoadError::NoMap { error, .. } if errno(error) == Some(libc::EPERM) => {
-                Some(Box::new("the limit of locked memory may be too low (ulimit -l)"))
-            }
+            LoadError::NoMap { error, .. } if errno(error) == Some(libc::EPERM) => Some(Box::new(
+                "the kernel allows it to root of the first user namespace, and not to root of a namespace of its own",
+            )),
             LoadError::Forbidden { error, .. } if errno(error) == Some(libc::EPERM) => Some(Box::new(
                 "this kernel forbids programs of this kind, although the process has the capabilities to trace",
             )),

@@ -264,6 +264,6 @@ impl Lowering<'_, '_> {
 }
 
 /// How often a run looks again for the best value.
-const TRIES: usize = 4;
+pub(super) const TRIES: usize = 4;
 /// More CPUs than a kernel can be built for.
 const MOST_CPUS: u32 = 8192;

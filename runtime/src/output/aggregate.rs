@@ -3,7 +3,6 @@
 use rtscript_lang::aggregate::Aggregate;
 
 use super::series::Series;
-use super::time::Clocks;
 use super::value::word;
 use super::{histogram, json, number};
 
@@ -67,7 +66,7 @@ impl Summary {
     }
 
     /// Appends it; a histogram or a series with the end of its last line and an empty one.
-    pub fn text(&self, aggregate: &Aggregate, div: i64, clocks: &Clocks, out: &mut Vec<u8>) {
+    pub fn text(&self, aggregate: &Aggregate, div: i64, out: &mut Vec<u8>) {
         match self {
             Summary::Number(value) => number::wide(number::divided(*value, div), out),
             Summary::Stats { count, average, total } => {
@@ -80,11 +79,11 @@ impl Summary {
                 out.extend_from_slice(b" }");
             }
             Summary::Buckets(counts) => histogram::text(aggregate, counts, div, out),
-            Summary::Series(series) => series.text(aggregate, div, clocks, out),
+            Summary::Series(series) => series.text(aggregate, div, out),
         }
     }
 
-    pub fn json(&self, aggregate: &Aggregate, div: i64, clocks: &Clocks, out: &mut Vec<u8>) {
+    pub fn json(&self, aggregate: &Aggregate, div: i64, out: &mut Vec<u8>) {
         match self {
             Summary::Number(value) => json::number(number::divided(*value, div), out),
             Summary::Stats { count, average, total } => {
@@ -97,7 +96,7 @@ impl Summary {
                 out.push(b'}');
             }
             Summary::Buckets(counts) => histogram::json(aggregate, counts, div, out),
-            Summary::Series(series) => series.json(aggregate, div, clocks, out),
+            Summary::Series(series) => series.json(aggregate, div, out),
         }
     }
 }
@@ -117,9 +116,8 @@ mod tests {
     fn written(aggregate: Aggregate, slots: &[&[i64]], div: i64) -> (String, String) {
         let summary = Summary::of(&aggregate, &cpus(slots));
         let (mut text, mut json) = (vec![], vec![]);
-        let clocks = Clocks::default();
-        summary.text(&aggregate, div, &clocks, &mut text);
-        summary.json(&aggregate, div, &clocks, &mut json);
+        summary.text(&aggregate, div, &mut text);
+        summary.json(&aggregate, div, &mut json);
         (String::from_utf8(text).unwrap(), String::from_utf8(json).unwrap())
     }
 

@@ -79,7 +79,7 @@ impl<'a> Listing<'a> {
             match &entry.value {
                 Value::Summary(aggregate, summary @ (Summary::Buckets(_) | Summary::Series(_))) => {
                     out.push(b'\n');
-                    summary.text(aggregate, self.div, self.values.clocks(), out);
+                    summary.text(aggregate, self.div, out);
                 }
                 value => {
                     out.push(b' ');
@@ -142,7 +142,7 @@ impl<'a> Listing<'a> {
     fn value_text(&self, value: &Value, out: &mut Vec<u8>) {
         match value {
             Value::Summary(aggregate, summary) => {
-                summary.text(aggregate, self.div, self.values.clocks(), out);
+                summary.text(aggregate, self.div, out);
             }
             Value::Bytes(bytes) => match self.divided(bytes) {
                 Some(number) => number::wide(number, out),
@@ -154,7 +154,7 @@ impl<'a> Listing<'a> {
     fn value_json(&self, value: &Value, out: &mut Vec<u8>) {
         match value {
             Value::Summary(aggregate, summary) => {
-                summary.json(aggregate, self.div, self.values.clocks(), out);
+                summary.json(aggregate, self.div, out);
             }
             Value::Bytes(bytes) => match self.divided(bytes) {
                 Some(number) => json::number(number, out),

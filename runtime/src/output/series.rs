@@ -12,9 +12,8 @@
 use std::collections::BTreeMap;
 
 use rtscript_lang::aggregate::{Aggregate, Keep, series};
-use rtscript_lang::types::Clock;
 
-use super::time::{self, Clocks};
+use super::time;
 use super::value::word;
 use super::{json, number};
 
@@ -26,7 +25,7 @@ const SECOND: u64 = 1_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
 const MICROSECOND: u64 = 1_000;
 
-/// The intervals that have a value, by their number since the machine was started.
+/// The intervals that have a value, by their number since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Series {
     pub points: BTreeMap<u64, i128>,
@@ -48,6 +47,9 @@ impl Series {
         let mut latest = 0;
         for entry in cpus.iter().flat_map(|cpu| cpu.chunks_exact(series::SLOTS as usize * 8)) {
             let slot = |index: i32| word(entry.get(index as usize * 8..).unwrap_or_default());
+            if slot(series::INTERVAL) as i64 == series::FRESH {
+                continue;
+            }
             // 0 says that there is nothing.
             let Some(interval) = slot(series::INTERVAL).checked_sub(1) else { continue };
             let new = Point {
@@ -84,7 +86,7 @@ impl Series {
     }
 
     /// Appends the chart and an empty line.
-    pub fn text(&self, aggregate: &Aggregate, div: i64, clocks: &Clocks, out: &mut Vec<u8>) {
+    pub fn text(&self, aggregate: &Aggregate, div: i64, out: &mut Vec<u8>) {
         let Aggregate::Tseries { interval, .. } = *aggregate else { return };
         let values: Vec<i128> = self.points.values().map(|value| number::divided(*value, div)).collect();
         let (Some(&least), Some(&most)) = (values.iter().min(), values.iter().max()) else {
@@ -107,7 +109,7 @@ impl Series {
         };
         for number in first..=last {
             let start = out.len();
-            self.time(number, interval, unit, clocks, out);
+            time(number, interval, unit, out);
             out.resize(out.len().max(start + width), b' ');
             let mut chart = vec![b' '; CHART];
             (chart[0], chart[CHART - 1]) = (b'|', b'|');
@@ -132,13 +134,13 @@ impl Series {
     }
 
     /// Appends an array of the intervals that have a value.
-    pub fn json(&self, aggregate: &Aggregate, div: i64, clocks: &Clocks, out: &mut Vec<u8>) {
+    pub fn json(&self, aggregate: &Aggregate, div: i64, out: &mut Vec<u8>) {
         let Aggregate::Tseries { interval, .. } = *aggregate else { return };
         out.push(b'[');
         for (index, (&number, &value)) in self.points.iter().enumerate() {
             out.extend_from_slice(if index > 0 { b",{" } else { b"{" });
             out.extend_from_slice(b"\"interval_start\":\"");
-            let (seconds, nanos) = clocks.time_of_day(number.saturating_mul(interval), Clock::Boot);
+            let (seconds, nanos) = beginning(number, interval);
             time::strftime("%Y-%m-%d %H:%M:%S", seconds, None, out);
             out.extend_from_slice(format!(".{nanos:09}").as_bytes());
             out.extend_from_slice(b"\",\"value\":");
@@ -147,19 +149,25 @@ impl Series {
         }
         out.push(b']');
     }
+}
 
-    /// Appends when an interval begins, as precisely as `unit` says.
-    fn time(&self, number: u64, interval: u64, unit: &str, clocks: &Clocks, out: &mut Vec<u8>) {
-        let (seconds, nanos) = clocks.time_of_day(number.saturating_mul(interval), Clock::Boot);
-        time::strftime("%H:%M:%S", seconds, None, out);
-        let digits = match unit {
-            "" => String::new(),
-            ".ms" => format!(".{:03}", u64::from(nanos) / MILLISECOND),
-            ".us" => format!(".{:06}", u64::from(nanos) / MICROSECOND),
-            _ => format!(".{nanos:09}"),
-        };
-        out.extend_from_slice(digits.as_bytes());
-    }
+/// Appends when an interval begins, as precisely as `unit` says.
+fn time(number: u64, interval: u64, unit: &str, out: &mut Vec<u8>) {
+    let (seconds, nanos) = beginning(number, interval);
+    time::strftime("%H:%M:%S", seconds, None, out);
+    let digits = match unit {
+        "" => String::new(),
+        ".ms" => format!(".{:03}", nanos / MILLISECOND),
+        ".us" => format!(".{:06}", nanos / MICROSECOND),
+        _ => format!(".{nanos:09}"),
+    };
+    out.extend_from_slice(digits.as_bytes());
+}
+
+/// When an interval begins: seconds since 1970, and nanoseconds.
+fn beginning(number: u64, interval: u64) -> (i64, u64) {
+    let nanos = number.saturating_mul(interval);
+    ((nanos / SECOND) as i64, nanos % SECOND)
 }
 
 /// The line with the ends of the range.
@@ -201,8 +209,10 @@ mod tests {
     #[test]
     fn the_cpus_are_merged() {
         // Interval, value, number, time of the last update.
-        let cpus =
-            [cpu(&[[11, 5, 1, 100], [12, 7, 2, 110], [0; 4]]), cpu(&[[11, 9, 1, 90], [0; 4], [2, 1, 1, 10]])];
+        let cpus = [
+            cpu(&[[11, 5, 1, 100], [12, 7, 2, 110], [u64::MAX, 1, 1, 200]]),
+            cpu(&[[11, 9, 1, 90], [0; 4], [2, 1, 1, 10]]),
+        ];
         let merged = |keep| Series::of(keep, false, 3, &cpus).points.into_values().collect::<Vec<_>>();
         assert_eq!(merged(Keep::Last), [5, 7]);
         assert_eq!(merged(Keep::Sum), [14, 7]);
@@ -220,9 +230,8 @@ mod tests {
         let cpus = [cpu(&[[3, -10i64 as u64, 1, 1], [4, 16, 1, 2], [6, 42, 1, 3]])];
         let series = Series::of(Keep::Last, true, 4, &cpus);
         let (mut text, mut json) = (Vec::new(), Vec::new());
-        let clocks = Clocks::of(0, 0, 0);
-        series.text(&aggregate, 1, &clocks, &mut text);
-        series.json(&aggregate, 1, &clocks, &mut json);
+        series.text(&aggregate, 1, &mut text);
+        series.json(&aggregate, 1, &mut json);
         let text = String::from_utf8(text).unwrap();
         // Without the hours, which are those of the time zone.
         let lines: Vec<&str> = text.lines().map(|line| line.get(6..).unwrap_or(line)).collect();
@@ -245,7 +254,7 @@ mod tests {
         assert!(json.contains(".500000000\""), "{json}");
         assert!(json.ends_with("\",\"value\":42}]"), "{json}");
         let mut text = Vec::new();
-        Series::default().text(&aggregate, 1, &clocks, &mut text);
+        Series::default().text(&aggregate, 1, &mut text);
         assert_eq!(text, b"<no data>\n\n");
     }
 }

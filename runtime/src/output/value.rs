@@ -76,10 +76,6 @@ impl<'a> Values<'a> {
         }
     }
 
-    pub fn clocks(&self) -> &Clocks {
-        &self.clocks
-    }
-
     /// The time of day of a stamp in nanoseconds since boot: seconds since 1970, and nanoseconds.
     pub fn time_of_day(&self, stamp: u64) -> (i64, u32) {
         self.clocks.time_of_day(stamp, Clock::Boot)

@@ -32,12 +32,18 @@ impl Globals {
 
     /// Tracing begins now: `elapsed` counts from here.
     pub fn start(&self) {
-        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: there is room for the time.
-        unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
-        let nanos = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
-        if let Some(start) = self.u64(globals::START) {
-            start.store(nanos, Ordering::Relaxed);
+        let nanos = |clock| {
+            let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            // SAFETY: there is room for the time.
+            unsafe { libc::clock_gettime(clock, &raw mut now) };
+            now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+        };
+        let start = nanos(libc::CLOCK_BOOTTIME);
+        let ahead = nanos(libc::CLOCK_REALTIME).wrapping_sub(start);
+        for (offset, value) in [(globals::START, start), (globals::TIME_OF_DAY, ahead)] {
+            if let Some(at) = self.u64(offset) {
+                at.store(value, Ordering::Relaxed);
+            }
         }
     }
 
