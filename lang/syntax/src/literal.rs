@@ -22,6 +22,17 @@ pub(crate) fn int(text: &str) -> Result<(u64, IntSuffix), NumberFault> {
     with_suffix(number(digits, radix)?, rest)
 }
 
+/// A number in an attach point, as the language writes numbers, but without a suffix: `100`, `1_000`, `1e3`, `0x10`.
+pub fn plain(text: &str) -> Option<u64> {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    match int(text) {
+        Ok((value, IntSuffix::None)) => Some(value),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 /// The leading digits and underscores, and what follows them.
 fn split(text: &str, is_digit: fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| c != '_' && !is_digit(c)).unwrap_or(text.len()))

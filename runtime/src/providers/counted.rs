@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::{AttachError, Context, Expansion, ProgramKind, Provider, Target};
+use rtscript_lang::syntax::literal::plain;
 use rtscript_lang::types::{Space, Structs};
 
 use super::nearest::nearest;
@@ -54,8 +55,8 @@ impl Provider for Events {
         if name.is_empty() {
             return Err(AttachError::Form { expected: self.form });
         }
-        self.count_of(count, 1)?;
-        let tail = if count.is_empty() { String::new() } else { format!(":{count}") };
+        let number = self.count_of(count, 1)?;
+        let tail = if count.is_empty() { String::new() } else { format!(":{number}") };
         let target = |name: &str| self.target(format!("{name}{tail}"));
         if is_wildcard(name) {
             let found = self.all.iter().filter(|event| matches(name, event.name));
@@ -140,7 +141,7 @@ impl Events {
             return Ok(usual);
         }
         // The kernel takes 63 bits.
-        let count = text.replace('_', "").parse().ok().filter(|count| (1..=i64::MAX as u64).contains(count));
+        let count = plain(text).filter(|count| (1..=i64::MAX as u64).contains(count));
         count.ok_or(AttachError::Form { expected: self.form })
     }
 }

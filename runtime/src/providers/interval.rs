@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::{AttachError, Context, Expansion, ProgramKind, Provider, Target};
+use rtscript_lang::syntax::literal::plain;
 use rtscript_lang::types::{Space, Structs};
 
 use crate::attach::{Attach, Environment};
@@ -29,7 +30,7 @@ impl Provider for Interval {
     }
 
     fn expand(&self, point: &str, _: &dyn Kernel) -> Result<Expansion, AttachError> {
-        period_ns(point)?;
+        let point = named(point).ok_or(AttachError::Form { expected: FORM })?;
         let target = Target { provider: "interval", name: format!("interval:{point}") };
         Ok(Expansion { targets: vec![target], wildcard: false })
     }
@@ -62,7 +63,7 @@ impl Attach for Interval {
         _: &Environment<'_>,
     ) -> io::Result<Vec<OwnedFd>> {
         let period =
-            period_ns(target.point()).map_err(|_| io::Error::other(format!("not of the form {FORM}")))?;
+            period_ns(target.point()).ok_or_else(|| io::Error::other(format!("not of the form {FORM}")))?;
         // The first that is online, which need not be number 0.
         let first = online_cpus()?.into_iter().next().unwrap_or(0);
         let event = perf::open_clock(Clock::Cpu, Sampling::PeriodNs(period), perf::Target::cpu(first))?;
@@ -78,35 +79,37 @@ pub fn units(provider: &'static str, pattern: &str) -> Vec<Target> {
     matching.map(|unit| Target { provider, name: format!("{provider}:{unit}") }).collect()
 }
 
-/// The time between two runs: `s:1`, `hz:99`, `100ms`.
-pub fn period_ns(point: &str) -> Result<u64, AttachError> {
-    let period = match point.split_once(':') {
-        Some((unit, count)) => number(count).and_then(|count| match unit {
-            "hz" => 1_000_000_000_u64.checked_div(count),
-            _ => unit_ns(unit)?.checked_mul(count),
-        }),
+/// The unit and the number of an attach point, as `probe` prints them: a duration counts whole microseconds there.
+pub fn named(point: &str) -> Option<String> {
+    let named = match point.split_once(':') {
+        Some((unit @ ("hz" | "s" | "ms" | "us"), count)) => format!("{unit}:{}", plain(count)?),
+        Some(_) => return None,
         None => {
-            let at = point.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(point.len());
+            let at = point.find(|c: char| c.is_ascii_lowercase() && c != 'e').unwrap_or(point.len());
             let (count, unit) = point.split_at(at);
-            number(count).and_then(|count| unit_ns(unit)?.checked_mul(count))
+            format!("us:{}", plain(count)?.checked_mul(unit_ns(unit)?)? / 1000)
         }
     };
+    period_ns(&named).map(|_| named)
+}
+
+/// The time between two runs of an attach point with a unit and a number.
+pub fn period_ns(named: &str) -> Option<u64> {
+    let (unit, count) = named.split_once(':')?;
+    let count = plain(count)?;
+    let period = match unit {
+        "hz" => 1_000_000_000_u64.checked_div(count),
+        _ => unit_ns(unit)?.checked_mul(count),
+    }?;
     // The kernel takes a period of 63 bits.
-    match period {
-        Some(period) if period >= SHORTEST_NS && i64::try_from(period).is_ok() => Ok(period),
-        Some(_) | None => Err(AttachError::Form { expected: FORM }),
-    }
+    (period >= SHORTEST_NS && i64::try_from(period).is_ok()).then_some(period)
 }
 
-fn number(text: &str) -> Option<u64> {
-    text.replace('_', "").parse().ok()
-}
-
-/// The units of the language's durations.
+/// The units of the language's durations; without one they count nanoseconds.
 fn unit_ns(unit: &str) -> Option<u64> {
     const SECOND: u64 = 1_000_000_000;
     Some(match unit {
-        "ns" => 1,
+        "" | "ns" => 1,
         "us" => 1000,
         "ms" => 1_000_000,
         "s" => SECOND,
@@ -123,17 +126,24 @@ mod tests {
 
     #[test]
     fn periods_have_units() {
-        for (point, ns) in [
-            ("s:1", 1_000_000_000),
-            ("ms:10", 10_000_000),
-            ("us:50", 50_000),
-            ("hz:99", 10_101_010),
-            ("1s", 1_000_000_000),
-            ("100ms", 100_000_000),
-            ("1_000us", 1_000_000),
-            ("2m", 120_000_000_000),
+        for (point, name, ns) in [
+            ("s:1", "s:1", 1_000_000_000),
+            ("ms:10", "ms:10", 10_000_000),
+            ("ms:1e2", "ms:100", 100_000_000),
+            ("ms:0x10", "ms:16", 16_000_000),
+            ("us:1_000", "us:1000", 1_000_000),
+            ("hz:99", "hz:99", 10_101_010),
+            ("1s", "us:1000000", 1_000_000_000),
+            ("100ms", "us:100000", 100_000_000),
+            ("1e2ms", "us:100000", 100_000_000),
+            ("1_000us", "us:1000", 1_000_000),
+            ("1500ns", "us:1", 1_000),
+            ("5000", "us:5", 5_000),
+            ("2m", "us:120000000", 120_000_000_000),
+            ("1h", "us:3600000000", 3_600_000_000_000),
         ] {
-            assert_eq!(period_ns(point).unwrap(), ns, "{point}");
+            assert_eq!(named(point).as_deref(), Some(name), "{point}");
+            assert_eq!(period_ns(name), Some(ns), "{point}");
         }
     }
 
@@ -143,18 +153,21 @@ mod tests {
             "",
             "s",
             "s:",
-            "ns:999",
+            "ns:9999",
+            "m:1",
             "s:0",
             "hz:0",
             "5",
             "s:x",
+            "s:-1",
+            "s:1u",
             "x:5",
             "10ns",
             "us:0",
             "s:99999999999",
             "hz:2000000000",
         ] {
-            assert!(matches!(period_ns(point), Err(AttachError::Form { .. })), "{point}");
+            assert_eq!(named(point), None, "{point}");
         }
     }
 }

@@ -14,6 +14,7 @@ use rtscript_lang::btf::{Kind, TypeId};
 use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::{Arg, AttachError, Context, Expansion, Place, ProgramKind, Provider, Target};
 use rtscript_lang::registers;
+use rtscript_lang::syntax::literal::plain;
 use rtscript_lang::types::{Space, Structs, Type};
 
 use super::functions::{self, Function, VMLINUX};
@@ -52,10 +53,10 @@ impl Kprobe {
 
     fn point<'a>(&self, text: &'a str) -> Result<Point<'a>, AttachError> {
         if text.starts_with("0x") && !self.at_end {
-            return number(text).map(Point::Address).ok_or_else(|| self.form());
+            return plain(text).map(Point::Address).ok_or_else(|| self.form());
         }
         let (path, offset) = match text.split_once('+') {
-            Some((path, offset)) => (path.trim(), number(offset.trim()).ok_or_else(|| self.form())?),
+            Some((path, offset)) => (path.trim(), plain(offset.trim()).ok_or_else(|| self.form())?),
             None => (text, 0),
         };
         let (module, name) = functions::split(path).ok_or_else(|| self.form())?;
@@ -261,11 +262,4 @@ pub fn has_multi(kernel: &dyn Kernel) -> bool {
         btf.find("bpf_kprobe_multi_link_attach", Kind::Func).is_some()
             && btf.find("register_fprobe_ips", Kind::Func).is_some()
     })
-}
-
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    }
 }

@@ -9,7 +9,7 @@ use rtscript_lang::provider::{AttachError, Context, Expansion, Provider, Target}
 use rtscript_lang::types::Structs;
 
 use super::counted;
-use super::interval::{period_ns, units};
+use super::interval::{named, period_ns, units};
 use crate::attach::{Attach, Environment};
 use crate::bpf::counter::Counter;
 
@@ -28,7 +28,7 @@ impl Provider for Profile {
     }
 
     fn expand(&self, point: &str, _: &dyn Kernel) -> Result<Expansion, AttachError> {
-        period(point)?;
+        let point = named(point).ok_or(AttachError::Form { expected: FORM })?;
         let target = Target { provider: NAME, name: format!("{NAME}:{point}") };
         Ok(Expansion { targets: vec![target], wildcard: false })
     }
@@ -55,13 +55,9 @@ impl Attach for Profile {
         environment: &Environment<'_>,
     ) -> io::Result<Vec<OwnedFd>> {
         let period =
-            period(target.point()).map_err(|_| io::Error::other(format!("not of the form {FORM}")))?;
+            period_ns(target.point()).ok_or_else(|| io::Error::other(format!("not of the form {FORM}")))?;
         // By the clock of each CPU, which ticks on while the CPU is idle; of a process, while it runs.
         let clock = Counter::Software(PERF_COUNT_SW_CPU_CLOCK);
         counted::attach(program, cookie, clock, period, environment)
     }
-}
-
-fn period(point: &str) -> Result<u64, AttachError> {
-    period_ns(point).map_err(|_| AttachError::Form { expected: FORM })
 }

@@ -8,6 +8,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use perf_event_open_sys::bindings::{HW_BREAKPOINT_R, HW_BREAKPOINT_W, HW_BREAKPOINT_X};
 use rtscript_lang::kernel::Kernel;
 use rtscript_lang::provider::{AttachError, Context, Expansion, Provider, Target};
+use rtscript_lang::syntax::literal::plain;
 use rtscript_lang::types::{Space, Structs};
 
 use super::counted;
@@ -99,11 +100,7 @@ fn parse(point: &str) -> Option<Watched> {
     if parts.next().is_some() {
         return None;
     }
-    let address = match address.strip_prefix("0x").or_else(|| address.strip_prefix("0X")) {
-        Some(digits) => u64::from_str_radix(digits, 16).ok()?,
-        None => address.parse().ok()?,
-    };
-    let length: u64 = length.parse().ok()?;
+    let (address, length) = (plain(address)?, plain(length)?);
     let mut kinds = 0;
     for letter in mode.chars() {
         let kind = match letter {

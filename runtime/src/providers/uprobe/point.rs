@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use rtscript_lang::provider::AttachError;
+use rtscript_lang::syntax::literal::plain;
 
 use crate::providers::pattern::{is_wildcard, matches};
 use crate::symbols::names;
@@ -89,20 +90,13 @@ fn first_part(point: &str) -> Option<(String, &str)> {
 
 fn place(text: &str) -> Option<At> {
     if text.starts_with(|c: char| c.is_ascii_digit()) {
-        return number(text).map(At::Address);
+        return plain(text).map(At::Address);
     }
     // Patterns and names of Rust may have a plus nowhere, operators of C++ are mangled.
     match text.rsplit_once('+') {
-        Some((name, offset)) => Some(At::Function { name: name.to_owned(), offset: number(offset)? }),
+        Some((name, offset)) => Some(At::Function { name: name.to_owned(), offset: plain(offset)? }),
         None if text.contains(':') => None,
         None => Some(At::Function { name: text.to_owned(), offset: 0 }),
-    }
-}
-
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
     }
 }
 
