@@ -79,6 +79,11 @@ pub trait Kernel {
         false
     }
 
+    /// `HZ`: how often the kernel's timer ticks in a second; `None` where that is not known.
+    fn ticks_per_second(&self) -> Option<u32> {
+        None
+    }
+
     fn cpu_count(&self) -> u32;
 
     fn features(&self) -> &Features;

@@ -142,6 +142,9 @@ impl Checker<'_> {
         if let Some(value) = constants::find(name) {
             return Some(signed_literal(value, span));
         }
+        if let ("HZ" | "CONFIG_HZ", Some(ticks)) = (name, self.kernel.ticks_per_second()) {
+            return Some(literal(u64::from(ticks), span));
+        }
         // A kernel without BTF has no enumerators, and the name is unknown.
         if let Ok(Some((id, value))) = self.structs.enumerator(name, self.kernel) {
             return Some(constant(value as u64, Type::Enum(id), span));

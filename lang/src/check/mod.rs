@@ -27,6 +27,7 @@ mod each;
 mod error;
 mod expressions;
 mod fields;
+mod folding;
 mod foreign;
 mod format;
 mod formatted;

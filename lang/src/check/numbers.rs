@@ -174,6 +174,10 @@ impl Checker<'_> {
 
     /// The expression as a condition: whether it is not zero.
     pub(super) fn truth(&mut self, expr: Expr) -> Option<Expr> {
+        // A text that is known holds if it is not empty.
+        if let ExprKind::String(bytes) = &expr.kind {
+            return Some(constant(u64::from(!bytes.is_empty()), Type::Bool, expr.span));
+        }
         let expr = match expr.ty {
             Type::Pointer(..) | Type::Bool => expr,
             _ => self.number(expr, "a condition")?,

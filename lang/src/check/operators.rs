@@ -8,6 +8,7 @@ use rtscript_syntax::source::Span;
 
 use super::Checker;
 use super::error::{PlaceFact, TypeFact, Warning};
+use super::folding::{joined_text, literal_tuple, literal_value};
 use super::numbers::{cast, constant, literal, signed_literal, value_of};
 use crate::typed::{BinaryOp, CompareOp, Expr, ExprKind, UnaryOp};
 use crate::types::{Int, Space, Type};
@@ -54,6 +55,9 @@ impl Checker<'_> {
             }
             _ => {}
         }
+        if let Some(text) = joined_text(arithmetic, &left, &right, span) {
+            return Some(text);
+        }
         if !self.is_number(&left.ty) || !self.is_number(&right.ty) {
             return self.bad_operands(op, &left, &right);
         }
@@ -67,7 +71,15 @@ impl Checker<'_> {
             self.error(TypeFact::DivisionByZero { at: right.span });
             return None;
         }
-        let both_literal = is_literal(&left) && is_literal(&right);
+        if let (Some(a), Some(b)) = (literal_value(&left), literal_value(&right)) {
+            return self.fold_literals(op, a, b, span, right.span);
+        }
+        if matches!(op, BinaryOp::Shl | BinaryOp::Shr)
+            && let Some(count) = value_of(&right)
+            && !(0..64).contains(&count)
+        {
+            self.warn(Warning::ShiftCount { count, at: right.span });
+        }
         let signed = match op {
             BinaryOp::Sub => true,
             // The number of bits does not decide about the sign.
@@ -90,11 +102,7 @@ impl Checker<'_> {
         let (left, right) = (cast(left, &ty), cast(right, &ty));
         if let (ExprKind::Int(a), ExprKind::Int(b)) = (&left.kind, &right.kind) {
             let value = fold(op, *a, *b, int.signed)?;
-            return Some(match (both_literal, int.signed) {
-                (true, true) => signed_literal(value as i64, span),
-                (true, false) => literal(value, span),
-                (false, _) => constant(value, ty, span),
-            });
+            return Some(constant(value, ty, span));
         }
         Some(Expr { kind: ExprKind::Binary(op, Box::new(left), Box::new(right)), ty, span })
     }
@@ -107,10 +115,10 @@ impl Checker<'_> {
             }
             ast::UnaryOp::Neg => {
                 let operand = self.number(operand, "the operand of `-`")?;
+                if let Some(value) = literal_value(&operand) {
+                    return self.wide_literal("-", -value, span);
+                }
                 match operand.kind {
-                    ExprKind::Int(value) if is_literal(&operand) => {
-                        Some(signed_literal((value as i64).wrapping_neg(), span))
-                    }
                     ExprKind::Int(value) => {
                         Some(constant((value as i64).wrapping_neg() as u64, Type::I64, span))
                     }
@@ -126,7 +134,7 @@ impl Checker<'_> {
                 let signed = self.is_signed(&operand) || self.is_flexible(&operand);
                 let ty = if signed { Type::I64 } else { operand.ty.clone() };
                 match operand.kind {
-                    ExprKind::Int(value) if is_literal(&operand) => Some(signed_literal(!value as i64, span)),
+                    ExprKind::Int(value) if is_literal(&operand) => Some(literal(!value, span)),
                     ExprKind::Int(value) => Some(cast(constant(!value, Type::U64, span), &ty)),
                     _ => {
                         let wide = if signed { Type::I64 } else { Type::U64 };
@@ -162,7 +170,11 @@ impl Checker<'_> {
             (Type::String(_), Type::String(_)) => whole(left, right),
             (Type::Tuple(_), Type::Tuple(_)) | (Type::Record(_), Type::Record(_)) => {
                 let Some(shape) = self.shape(&left).join(&self.shape(&right), &self.structs) else {
-                    return self.bad_operands(op, &left, &right);
+                    // Literals of different types are never the same; of other values nobody meant to ask.
+                    return match (literal_tuple(&left), literal_tuple(&right)) {
+                        (true, true) => Some(constant(u64::from(!equal), Type::Bool, span)),
+                        _ => self.bad_operands(op, &left, &right),
+                    };
                 };
                 let ty = shape.ty();
                 match (self.convert(left, &ty), self.convert(right, &ty)) {
@@ -210,6 +222,9 @@ impl Checker<'_> {
         right: Expr,
         span: Span,
     ) -> Option<Expr> {
+        if let (ExprKind::String(left), ExprKind::String(right)) = (&left.kind, &right.kind) {
+            return Some(constant(u64::from(holds(compare, left, right)), Type::Bool, span));
+        }
         let is_pointer = |expr: &Expr| matches!(expr.ty, Type::Pointer(..));
         let comparable = |checker: &Self, expr: &Expr| is_pointer(expr) || checker.is_number(&expr.ty);
         if !comparable(self, &left) || !comparable(self, &right) {
@@ -221,15 +236,7 @@ impl Checker<'_> {
         }
         let (left, right) = (self.number(left, "an operand")?, self.number(right, "an operand")?);
         if let (Some(a), Some(b)) = (value_of(&left), value_of(&right)) {
-            let holds = match compare {
-                CompareOp::Eq => a == b,
-                CompareOp::Ne => a != b,
-                CompareOp::Lt => a < b,
-                CompareOp::Le => a <= b,
-                CompareOp::Gt => a > b,
-                CompareOp::Ge => a >= b,
-            };
-            return Some(constant(u64::from(holds), Type::Bool, span));
+            return Some(constant(u64::from(holds(compare, a, b)), Type::Bool, span));
         }
         let ordered = !matches!(compare, CompareOp::Eq | CompareOp::Ne);
         for (signed, unsigned) in [(&left, &right), (&right, &left)] {
@@ -256,6 +263,12 @@ impl Checker<'_> {
         let arms =
             ty.as_ref().map(|ty| (self.convert(then.clone(), ty), self.convert(otherwise.clone(), ty)));
         let (Some(ty), Some((Ok(then), Ok(otherwise)))) = (ty, arms) else {
+            // Of two different things one may be left.
+            match value_of(&condition) {
+                Some(0) => return Some(otherwise),
+                Some(_) => return Some(then),
+                None => {}
+            }
             let (left, right) = (self.type_name(&then.ty), self.type_name(&otherwise.ty));
             self.error(TypeFact::Arms { left, right, left_at: then.span, right_at: otherwise.span });
             return None;
@@ -361,6 +374,18 @@ impl Checker<'_> {
     /// Whether a number is signed for sure, and no literal that sides with the other operand.
     fn is_signed(&self, expr: &Expr) -> bool {
         matches!(expr.ty, Type::Int(Int { signed: true, .. })) && !self.is_flexible(expr)
+    }
+}
+
+/// Whether a comparison of things that are known holds.
+fn holds<T: Ord>(compare: CompareOp, a: T, b: T) -> bool {
+    match compare {
+        CompareOp::Eq => a == b,
+        CompareOp::Ne => a != b,
+        CompareOp::Lt => a < b,
+        CompareOp::Le => a <= b,
+        CompareOp::Gt => a > b,
+        CompareOp::Ge => a >= b,
     }
 }
 

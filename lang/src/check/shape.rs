@@ -43,6 +43,14 @@ pub struct IntShape {
 }
 
 impl IntShape {
+    fn of(int: Int) -> IntShape {
+        if int.signed {
+            IntShape { signed: int.size, ..IntShape::default() }
+        } else {
+            IntShape { unsigned: int.size, ..IntShape::default() }
+        }
+    }
+
     fn join(self, other: IntShape) -> IntShape {
         IntShape {
             signed: self.signed.max(other.signed),
@@ -107,8 +115,7 @@ fn unsigned_size(literal: u64) -> u8 {
 impl Shape {
     pub fn of_type(ty: &Type) -> Shape {
         match ty {
-            Type::Int(int) if int.signed => Shape::Int(IntShape { signed: int.size, ..IntShape::default() }),
-            Type::Int(int) => Shape::Int(IntShape { unsigned: int.size, ..IntShape::default() }),
+            Type::Int(int) => Shape::Int(IntShape::of(*int)),
             Type::Bool => Shape::Bool,
             Type::String(capacity) => Shape::String(*capacity),
             Type::Buffer(capacity) => Shape::Buffer(*capacity),
@@ -276,6 +283,8 @@ fn join_pointers(a: &Type, b: &Type) -> Option<Type> {
     };
     let to = match (&**to_a, &**to_b) {
         (to, Type::Void) | (Type::Void, to) => to.clone(),
+        // What is pointed at widens as numbers themselves do.
+        (Type::Int(a), Type::Int(b)) => Type::Int(IntShape::of(*a).join(IntShape::of(*b)).int()),
         (to_a, to_b) => join_pointers(to_a, to_b)?,
     };
     Some(Type::pointer(to, space))

@@ -199,8 +199,8 @@ impl Checker<'_> {
             return None;
         }
         let operand = if is_number {
-            // A literal has the width that is asked for.
-            let wanted = count.map_or(8, |count| count.saturating_mul(size));
+            // A literal has the width that is asked for, and its own where none is.
+            let wanted = count.map_or(0, |count| count.saturating_mul(size));
             let number = self.number(operand, "a cast")?;
             match (value_of(&number), wanted) {
                 (Some(value), 1 | 2 | 4 | 8) => {

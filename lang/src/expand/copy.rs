@@ -1,6 +1,7 @@
 //! The walk that copies a tree, with the arguments in the place of parameters and bodies in the place of calls.
 
 use std::rc::Rc;
+use std::slice;
 
 use rtscript_syntax::ast::*;
 use rtscript_syntax::source::Span;
@@ -185,9 +186,7 @@ impl Expander<'_> {
             ExprKind::Cast { ty, operand } => {
                 ExprKind::Cast { ty: self.ty(ty, view), operand: self.boxed(operand, view) }
             }
-            ExprKind::Field { object, name, arrow } => {
-                ExprKind::Field { object: self.boxed(object, view), name: ident(name, view), arrow: *arrow }
-            }
+            ExprKind::Field { object, name, arrow } => return self.field(object, name, *arrow, span, view),
             ExprKind::TupleIndex { object, index } => {
                 ExprKind::TupleIndex { object: self.boxed(object, view), index: *index }
             }
@@ -257,6 +256,19 @@ impl Expander<'_> {
             TypeExprKind::Inline(_) | TypeExprKind::Function => ty.kind.clone(),
         };
         TypeExpr { kind, span }
+    }
+
+    /// A member. What a cast to a parameter has, as in `((type *)0)->member`, may be a parameter as well.
+    fn field(&mut self, object: &Expr, name: &Ident, arrow: bool, span: Span, view: View<'_>) -> Expr {
+        let path = match &object.kind {
+            ExprKind::Cast { ty, .. } if is_parameter(ty, view) => self.path(slice::from_ref(name), view),
+            _ => vec![ident(name, view)],
+        };
+        let object = self.expr(object, view);
+        path.into_iter().fold(object, |object, name| {
+            let kind = ExprKind::Field { object: Box::new(object), name, arrow };
+            Expr { kind, span }
+        })
     }
 
     /// The path of an `offsetof`; its first name may be a parameter.
@@ -433,5 +445,18 @@ fn members(expr: &Expr, view: View<'_>, path: &mut Vec<Ident>) -> bool {
             is_path
         }
         _ => false,
+    }
+}
+
+/// Whether the type, or what it points at, is a parameter.
+fn is_parameter(ty: &TypeExpr, view: View<'_>) -> bool {
+    match &ty.kind {
+        TypeExprKind::Pointer(to) => is_parameter(to, view),
+        TypeExprKind::Named(name) => argument(name, MacroParamKind::Expr, view).is_some(),
+        TypeExprKind::Tagged { .. }
+        | TypeExprKind::Array { .. }
+        | TypeExprKind::Typeof(_)
+        | TypeExprKind::Inline(_)
+        | TypeExprKind::Function => false,
     }
 }

@@ -122,6 +122,10 @@ impl Kernel for FixtureKernel {
         true
     }
 
+    fn ticks_per_second(&self) -> Option<u32> {
+        Some(250)
+    }
+
     fn cpu_count(&self) -> u32 {
         2
     }

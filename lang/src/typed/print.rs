@@ -4,9 +4,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::{
-    BinaryOp, Block, CompareOp, Element, Expr, ExprKind, Probe, Program, StepPlace, Stmt, StmtKind, UnaryOp,
-};
+use super::{Block, CompareOp, Element, Expr, ExprKind, Probe, Program, StepPlace, Stmt, StmtKind, UnaryOp};
 use crate::types::Type;
 
 impl Display for Program {
@@ -76,7 +74,7 @@ impl Printer<'_, '_> {
             StmtKind::SetLocal(local, value) => format!("${} = {}", self.local(*local), self.expr(value)),
             StmtKind::SetMap(element, value) => format!("{} = {}", self.element(element), self.expr(value)),
             StmtKind::UpdateMap(element, op, value) => {
-                format!("{} {}= {}", self.element(element), symbol(*op), self.expr(value))
+                format!("{} {}= {}", self.element(element), op.symbol(), self.expr(value))
             }
             StmtKind::Aggregate(element, aggregate, value) => {
                 let value = value.as_ref().map(|value| self.expr(value)).unwrap_or_default();
@@ -181,7 +179,7 @@ impl Printer<'_, '_> {
                 format!("{sign}{}", self.expr(operand))
             }
             ExprKind::Binary(op, left, right) => {
-                format!("({} {} {})", self.expr(left), symbol(*op), self.expr(right))
+                format!("({} {} {})", self.expr(left), op.symbol(), self.expr(right))
             }
             ExprKind::Compare(op, left, right) => {
                 let sign = match op {
@@ -245,20 +243,5 @@ impl Printer<'_, '_> {
                 format!("{name}({}):{}", self.list(args), ty(&expr.ty))
             }
         }
-    }
-}
-
-fn symbol(op: BinaryOp) -> &'static str {
-    match op {
-        BinaryOp::Add => "+",
-        BinaryOp::Sub => "-",
-        BinaryOp::Mul => "*",
-        BinaryOp::Div => "/",
-        BinaryOp::Mod => "%",
-        BinaryOp::And => "&",
-        BinaryOp::Or => "|",
-        BinaryOp::Xor => "^",
-        BinaryOp::Shl => "<<",
-        BinaryOp::Shr => ">>",
     }
 }

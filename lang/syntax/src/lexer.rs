@@ -37,6 +37,8 @@ pub(crate) struct Lexer<'s> {
     first: Option<Token<'s>>,
     /// The last token of an item is out.
     item_ends: bool,
+    /// The item declares a map.
+    declares: bool,
     open: Vec<Open>,
     depth: u32,
     /// The depth in front of the last block, for its `else`.
@@ -102,6 +104,7 @@ impl<'s> Lexer<'s> {
             previous: Token::StartExpr,
             first: Some(Token::StartExpr),
             item_ends: false,
+            declares: false,
             open: Vec::new(),
             depth: 0,
             last_block: 0,
@@ -205,6 +208,7 @@ impl<'s> Lexer<'s> {
                         return self.points(false);
                     };
                     let start = self.at;
+                    self.declares = keyword == Token::Let;
                     self.enter_code(start + word.len());
                     return Some((start, keyword, start + word.len()));
                 }
@@ -214,6 +218,7 @@ impl<'s> Lexer<'s> {
 
     /// A token between the start of a probe and its body.
     fn points(&mut self, predicate: bool) -> Option<(usize, Token<'s>, usize)> {
+        self.declares = false;
         self.skip_trivia();
         let start = self.at;
         let rest = &self.text[start..];
@@ -334,12 +339,12 @@ impl<'s> Lexer<'s> {
 
     /// Whether an item's last token is `token`, which ends at `end`.
     fn ends_item(&self, token: Token<'s>, end: usize) -> bool {
+        let no_semicolon = || !trivia_end(self.text, end).is_ok_and(|at| self.text[at..].starts_with(';'));
         match token {
             Token::RBrace | Token::Semicolon => !self.open.iter().any(|open| open.bracket == '{'),
-            // The `;` behind an import may be missing.
-            Token::String(_) if self.previous == Token::Import => {
-                !trivia_end(self.text, end).is_ok_and(|at| self.text[at..].starts_with(';'))
-            }
+            // The `;` behind an import or the declaration of a map may be missing.
+            Token::String(_) if self.previous == Token::Import => no_semicolon(),
+            Token::RParen if self.declares && self.open.is_empty() => no_semicolon(),
             _ => false,
         }
     }

@@ -157,6 +157,15 @@ impl Kernel for RunningKernel {
         features::allows_override()
     }
 
+    fn ticks_per_second(&self) -> Option<u32> {
+        let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // The coarse clocks advance by one tick.
+        // SAFETY: it writes the struct that it is given.
+        let found = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut tick) };
+        let nanoseconds = u32::try_from(tick.tv_nsec).ok().filter(|count| found == 0 && *count > 0)?;
+        Some((1_000_000_000 + nanoseconds / 2) / nanoseconds)
+    }
+
     fn cpu_count(&self) -> u32 {
         crate::bpf::possible_cpus().map_or(1, |count| count as u32)
     }

@@ -135,6 +135,20 @@ pub enum TypeFact {
         #[help]
         help: Option<&'static str>,
     },
+    #[error("what `{op}` yields here does not fit into 64 bits")]
+    #[diagnostic(code("rt::overflow"))]
+    Overflow {
+        op: &'static str,
+        #[label("from -2^63 to 2^64 - 1")]
+        at: Span,
+    },
+    #[error("a number of 64 bits cannot be shifted by {count}")]
+    #[diagnostic(code("rt::shift-count"))]
+    ShiftCount {
+        count: i128,
+        #[label("from 0 to 63")]
+        at: Span,
+    },
     #[error("division by zero")]
     #[diagnostic(code("rt::division-by-zero"))]
     DivisionByZero {

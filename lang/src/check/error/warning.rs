@@ -121,6 +121,13 @@ pub enum Warning {
         #[label("goes to the kernel's trace pipe")]
         at: Span,
     },
+    #[error("a shift by {count} takes the lowest 6 bits of it, which are {}", count & 63)]
+    #[diagnostic(code("rt::shift-count"), severity(warning))]
+    ShiftCount {
+        count: i128,
+        #[label("a number from 0 to 63 is meant")]
+        at: Span,
+    },
     #[error("statements after this one are never reached")]
     #[diagnostic(code("rt::unreachable"), severity(warning))]
     Unreachable {
