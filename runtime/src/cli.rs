@@ -1,18 +1,20 @@
 //! The command line: what it says, and what of it makes no sense.
 
+mod values;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+use clap::{ArgAction, CommandFactory, Parser};
 use regex_lite::Regex;
 
 use crate::aot::Carried;
 use crate::files::Files;
 
-/// The largest process id of Linux.
-const PID_MAX: u32 = 0x40_0000;
+pub use values::{Buffering, Feature, Format, Mode, Shown, Stage};
+use values::{duration, pid};
 
 /// Traces a Linux system by a script.
 #[derive(Debug, Parser)]
@@ -220,83 +222,6 @@ const EXAMPLES: &str = "Examples:
   rtscript -c 'ls /' -e 'rt:sys_enter /pid == cpid/ { @[args.id] = count() }'
       the system calls of a command";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Text,
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Buffering {
-    None,
-    Line,
-    Full,
-}
-
-/// What `--emit` shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Stage {
-    /// The syntax tree
-    Ast,
-    /// The typed program
-    Types,
-    /// The intermediate form of the code, after its passes
-    Ir,
-    /// The instructions
-    Asm,
-    /// The ELF object, which other loaders take as well
-    Object,
-}
-
-/// What `-d` shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Shown {
-    /// The syntax tree
-    Parse,
-    /// The syntax tree without macros, functions and imports
-    Ast,
-    /// The typed program
-    Types,
-    /// The intermediate form of the code
-    #[value(alias = "ir")]
-    Codegen,
-    /// The same after its passes
-    CodegenOpt,
-    /// The instructions
-    Dis,
-    /// The maps and programs that were loaded
-    Libbpf,
-    /// The verifier's log
-    Verifier,
-    All,
-}
-
-/// What `--mode` does in place of tracing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// Compile, and load nothing.
-    Codegen,
-    /// Measure the stages of the compiler.
-    CompilerBench,
-    Bench,
-    Test,
-    Format,
-}
-
-/// What `--no-feature` does without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Feature {
-    /// Attaching to many functions of the kernel by one call
-    #[value(name = "kprobe_multi")]
-    KprobeMulti,
-    /// One program for both ends of functions
-    #[value(name = "kprobe_session")]
-    KprobeSession,
-    /// Attaching to many places of a program by one call
-    #[value(name = "uprobe_multi")]
-    UprobeMulti,
-}
-
 /// Where the script's text is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Script {
@@ -446,33 +371,6 @@ fn misuse(message: &str) -> clap::Error {
     CommandLine::command().error(ErrorKind::MissingRequiredArgument, message)
 }
 
-fn pid(text: &str) -> Result<u32, String> {
-    match text.parse() {
-        Ok(pid @ 1..=PID_MAX) => Ok(pid),
-        Ok(_) | Err(_) => Err(format!("a process id is a number from 1 to {PID_MAX}")),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(at);
-    let nanos = match unit {
-        "ns" => 1,
-        "us" => 1_000,
-        "ms" => 1_000_000,
-        "s" | "" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        "d" => 86_400_000_000_000,
-        _ => return Err("a time is a number with one of ns, us, ms, s, m, h, d".to_owned()),
-    };
-    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(nanos)) {
-        Some(0) => Err("a time of zero is none".to_owned()),
-        Some(nanos) => Ok(Duration::from_nanos(nanos)),
-        None => Err("a time is a number with one of ns, us, ms, s, m, h, d".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -594,13 +492,5 @@ mod tests {
         assert_eq!(task(&["--mode", "format", "a.bt"]), Task::Format(script));
         assert!(parse(&["--mode", "test", "a.bt"]).unwrap().0.test);
         assert!(parse(&["--mode", "bench", "a.bt"]).unwrap().0.bench);
-    }
-
-    #[test]
-    fn times_have_units() {
-        let of = |text| parse(&["--duration", text, "a.bt"]).unwrap().0.duration;
-        assert_eq!(of("5"), Some(Duration::from_secs(5)));
-        assert_eq!(of("250ms"), Some(Duration::from_millis(250)));
-        assert_eq!(of("2m"), Some(Duration::from_secs(120)));
     }
 }
