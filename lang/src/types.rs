@@ -274,6 +274,11 @@ impl Type {
         }
     }
 
+    /// The bytes that a string or a buffer may have, a string's NUL included; nothing for all others.
+    pub fn capacity(&self) -> Option<u32> {
+        if let Type::String(capacity) | Type::Buffer(capacity) = self { Some(*capacity) } else { None }
+    }
+
     /// Whether a value is one number that a register holds; all others live in memory.
     pub fn is_scalar(&self) -> bool {
         match self {

@@ -231,10 +231,7 @@ impl Lowering<'_, '_> {
                 }
             },
             Intrinsic::Str => {
-                let capacity = match expr.ty {
-                    Type::String(capacity) => capacity,
-                    _ => room,
-                };
+                let capacity = expr.ty.capacity().unwrap_or(room);
                 let from = self.text_source(&args[0]);
                 if exact {
                     self.clear(to, room);
@@ -243,10 +240,7 @@ impl Lowering<'_, '_> {
                 self.read_text_into(&from, to, length, expr.span);
             }
             Intrinsic::Concat => {
-                let capacity = match expr.ty {
-                    Type::String(capacity) => capacity,
-                    _ => room,
-                };
+                let capacity = expr.ty.capacity().unwrap_or(room);
                 self.concat(&args[0], &args[1], to, capacity, exact);
             }
             Intrinsic::Buf => self.write_buffer(args, expr, to),
@@ -348,10 +342,7 @@ impl Lowering<'_, '_> {
 
     /// `{ u32 length, bytes }`.
     fn write_buffer(&mut self, args: &[Expr], expr: &Expr, to: &Address) {
-        let capacity = match expr.ty {
-            Type::Buffer(capacity) => capacity,
-            _ => 0,
-        };
+        let capacity = expr.ty.capacity().unwrap_or(0);
         let from = self.text_source(&args[0]);
         let length = match args.get(1) {
             Some(length) => {

@@ -12,7 +12,6 @@ use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::record::{EVENT_HEADER, Form, Record, SMALL_STRING, globals};
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::{Expr, ExprKind, Intrinsic};
-use rtscript_lang::types::Type;
 
 use super::memory::{Address, Memory};
 use super::user::reads_memory;
@@ -157,10 +156,7 @@ impl Lowering<'_, '_> {
     fn tails(&mut self, record: &Record, args: &[Expr]) -> Vec<Tail> {
         let mut tails = Vec::new();
         for (field, arg) in record.fields.iter().zip(args).filter(|(field, _)| field.tail) {
-            let capacity = match arg.ty {
-                Type::String(capacity) => capacity,
-                _ => 0,
-            };
+            let capacity = arg.ty.capacity().unwrap_or(0);
             let outer = self.b.at(arg.span);
             let (from, limit) = match &arg.kind {
                 ExprKind::Call(Intrinsic::Str, str_args) => {
@@ -377,12 +373,7 @@ impl Lowering<'_, '_> {
         let memory = Memory::of_pointer(&argv.ty);
         let base = self.scalar(argv);
         let words = (record.fields.len() as u32).min(JOIN_WORDS);
-        let capacity = (record.fields.iter().map(|field| match field.ty {
-            Type::String(capacity) => capacity,
-            _ => 0,
-        }))
-        .max()
-        .unwrap_or(0);
+        let capacity = record.fields.iter().filter_map(|field| field.ty.capacity()).max().unwrap_or(0);
         let room = words * capacity;
         let slot = self.b.slot(record.size + room + capacity);
         let scratch = self.slot_address(slot);

@@ -3,7 +3,6 @@
 use rtscript_lang::provider::{Place, ProgramKind};
 use rtscript_lang::record::globals;
 use rtscript_lang::typed::{Expr, ExprKind, Intrinsic};
-use rtscript_lang::types::Type;
 
 use super::memory::Memory;
 use super::{Lowering, PAGE};
@@ -162,10 +161,7 @@ impl Lowering<'_, '_> {
 
     /// The address of text that ends in a NUL: where it lies, if the kernel reads it there as well as we do.
     fn kernel_text(&mut self, text: &Expr) -> Value {
-        let capacity = match text.ty {
-            Type::String(capacity) => capacity,
-            _ => 0,
-        };
+        let capacity = text.ty.capacity().unwrap_or(0);
         if let ExprKind::Call(Intrinsic::Str, args) = &text.kind
             && args.len() == 1
             && capacity >= LONGEST_TEXT

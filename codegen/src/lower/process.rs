@@ -2,7 +2,6 @@
 
 use rtscript_lang::syntax::source::Span;
 use rtscript_lang::typed::Expr;
-use rtscript_lang::types::Type;
 
 use super::Lowering;
 use super::memory::size_of;
@@ -38,10 +37,7 @@ impl Lowering<'_, '_> {
 
     /// Writes a buffer to the memory of the process.
     pub(super) fn write_user(&mut self, to: &Expr, buffer: &Expr, span: Span) -> Value {
-        let capacity = match buffer.ty {
-            Type::Buffer(capacity) => capacity,
-            _ => 0,
-        };
+        let capacity = buffer.ty.capacity().unwrap_or(0);
         let to = self.scalar(to);
         let from = self.temporary(&buffer.ty);
         self.write(buffer, &from, false);

@@ -157,10 +157,7 @@ impl Lowering<'_, '_> {
     /// Two buffers of one capacity whose bytes behind their lengths are not looked at: -1, 0 or 1.
     pub(super) fn compare_bytes(&mut self, left: &Expr, right: &Expr) -> Value {
         let (a, b) = (self.zeroed_buffer(left), self.zeroed_buffer(right));
-        let words = match left.ty {
-            Type::Buffer(bytes) => bytes.div_ceil(8),
-            _ => 0,
-        };
+        let words = left.ty.capacity().map_or(0, |capacity| capacity.div_ceil(8));
         let result = self.b.variable();
         let zero = self.b.iconst(0);
         self.b.set(result, zero);
@@ -206,8 +203,5 @@ impl Lowering<'_, '_> {
 }
 
 fn capacity(text: &Expr) -> u32 {
-    match text.ty {
-        Type::String(capacity) => capacity.max(1),
-        _ => 1,
-    }
+    text.ty.capacity().map_or(1, |capacity| capacity.max(1))
 }

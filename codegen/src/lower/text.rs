@@ -74,10 +74,7 @@ impl Lowering<'_, '_> {
         if let Some(prefix) = prefix {
             wanted.truncate(prefix as usize);
         }
-        let capacity = match expr.ty {
-            Type::String(capacity) => capacity,
-            _ => wanted.len() as u32,
-        };
+        let capacity = expr.ty.capacity().unwrap_or(wanted.len() as u32);
         if wanted.len() as u32 > capacity {
             // The bytes of a shorter text decide; one that fills its capacity has no NUL to compare.
             wanted.truncate(capacity as usize);
@@ -104,10 +101,7 @@ impl Lowering<'_, '_> {
 
     /// Compares byte by byte up to the first NUL, bounded by the smaller capacity.
     fn equal_bytes(&mut self, left: &Expr, right: &Expr, prefix: Option<u32>, same: Block, different: Block) {
-        let capacity = |expr: &Expr| match expr.ty {
-            Type::String(capacity) => capacity,
-            _ => 0,
-        };
+        let capacity = |expr: &Expr| expr.ty.capacity().unwrap_or(0);
         let rounds = capacity(left).min(capacity(right)).min(prefix.unwrap_or(u32::MAX));
         let most = rounds + 1;
         let (a, b) = (self.text_place(left, most), self.text_place(right, most));
@@ -133,10 +127,7 @@ impl Lowering<'_, '_> {
     fn text_place(&mut self, expr: &Expr, most: u32) -> Address {
         match &expr.kind {
             ExprKind::Call(Intrinsic::Str, args) => {
-                let capacity = match expr.ty {
-                    Type::String(capacity) => capacity.min(most),
-                    _ => most,
-                };
+                let capacity = expr.ty.capacity().map_or(most, |capacity| capacity.min(most));
                 let from = self.text_source(&args[0]);
                 let slot = self.b.slot(capacity);
                 let to = self.slot_address(slot);
@@ -154,10 +145,7 @@ impl Lowering<'_, '_> {
         if place.memory == Memory::Own {
             return place;
         }
-        let capacity = match expr.ty {
-            Type::String(capacity) => capacity.min(most),
-            _ => most,
-        };
+        let capacity = expr.ty.capacity().map_or(most, |capacity| capacity.min(most));
         let slot = self.b.slot(capacity);
         let to = self.slot_address(slot);
         let length = self.b.iconst(i64::from(capacity));
@@ -167,10 +155,7 @@ impl Lowering<'_, '_> {
 
     /// The number of bytes before the NUL.
     pub(super) fn text_length(&mut self, expr: &Expr) -> Value {
-        let capacity = match expr.ty {
-            Type::String(capacity) => capacity,
-            _ => 0,
-        };
+        let capacity = expr.ty.capacity().unwrap_or(0);
         let place = self.text_place(expr, capacity);
         let place = self.readable(place, expr, capacity);
         let count = self.b.variable();

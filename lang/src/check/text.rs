@@ -198,8 +198,5 @@ impl Checker<'_> {
 }
 
 fn capacity(text: &Expr) -> u32 {
-    match text.ty {
-        Type::String(capacity) => capacity.max(1),
-        _ => 1,
-    }
+    text.ty.capacity().map_or(1, |capacity| capacity.max(1))
 }
