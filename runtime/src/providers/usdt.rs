@@ -297,20 +297,28 @@ fn specs(sites: &[Site]) -> Vec<Vec<Option<Operand>>> {
     specs
 }
 
-/// Where the arguments are that every site has.
+/// So many arguments a probe can have.
+const ARGUMENTS: usize = 12;
+
+/// What an argument is that a site does not have.
+const ABSENT: Operand =
+    Operand { base: None, index: None, displacement: 0, in_memory: false, shift: 0, size: 8, signed: false };
+
+/// Where the arguments are. One that a site does not have is 0 there, so that one body can serve all probes of a wildcard.
 fn places(specs: &[Vec<Option<Operand>>]) -> Vec<Place> {
-    let count = specs.iter().map(Vec::len).min().unwrap_or(0);
     let place = |index: usize| {
-        let Some(operands) = specs.iter().map(|spec| spec[index]).collect::<Option<Vec<Operand>>>() else {
+        let at_site = |spec: &Vec<Option<Operand>>| spec.get(index).copied().unwrap_or(Some(ABSENT));
+        let Some(operands) = specs.iter().map(at_site).collect::<Option<Vec<Operand>>>() else {
             return Place::Unreadable;
         };
         match operands[..] {
             [operand] => Place::Operand(operand),
             // As long as the program is compiled and attached: the whole run.
+            _ if operands.iter().all(|operand| *operand == ABSENT) => Place::Operand(ABSENT),
             _ => Place::BySite(Vec::leak(operands)),
         }
     };
-    (0..count).map(place).collect()
+    (0..ARGUMENTS).map(place).collect()
 }
 
 fn unusable(file: &Path, error: &ElfError) -> AttachError {
@@ -343,7 +351,10 @@ mod tests {
             arguments: arguments.to_owned(),
         };
         let same = specs(&[site("8@%rax -4@$1"), site("8@%rax -4@$1")]);
-        assert!(matches!(places(&same)[..], [Place::Operand(_), Place::Operand(_)]));
+        assert!(matches!(
+            places(&same)[..],
+            [Place::Operand(_), Place::Operand(_), Place::Operand(ABSENT), ..]
+        ));
         let others = specs(&[
             site("8@%rax -4@$1 8f@%xmm0"),
             site("8@%rbx -4@$1 8@%rax"),
@@ -351,7 +362,7 @@ mod tests {
         ]);
         let places = places(&others);
         assert!(
-            matches!(places[..], [Place::BySite(three), Place::BySite(_), Place::Unreadable] if three.len() == 3)
+            matches!(places[..], [Place::BySite(three), Place::BySite(_), Place::Unreadable, Place::BySite(_), ..] if three.len() == 3)
         );
     }
 }
