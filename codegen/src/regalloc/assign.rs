@@ -140,9 +140,10 @@ impl<T> Assign<'_, T> {
         let code = self.code;
         let plan = self.plan;
         let data = &code.blocks[block];
+        let mut calls = data.insts.iter().enumerate().filter(|(_, inst)| inst.is_call()).peekable();
         for (index, (inst, step)) in data.insts.iter().zip(&plan.steps[block]).enumerate() {
-            let calls = data.insts[index..].iter().find(|i| i.is_call());
-            self.call_args = calls.map_or(0, |i| i.uses.len());
+            while calls.next_if(|(call, _)| *call < index).is_some() {}
+            self.call_args = calls.peek().map_or(0, |(_, call)| call.uses.len());
             self.load(&step.drop, &step.reload);
             let (def, uses) = if inst.is_call() {
                 self.call(inst, &step.done)
@@ -151,8 +152,6 @@ impl<T> Assign<'_, T> {
             } else {
                 self.plain(inst, &step.done)
             };
-            let moves_end = self.out.len();
-            debug_assert!(moves_end <= self.out.len());
             self.out.push(Step::Inst { index, def, uses });
             if let (Some(value), Some(reg)) = (inst.def, def) {
                 self.put(value, reg);
