@@ -9,7 +9,7 @@ use cranelift_entity::SecondaryMap;
 use super::{Block, Callee, Def, Function, Inst, Op, Operand, Terminator, Value};
 use crate::insn::{AluOp, Cond, Helper, Size};
 use crate::passes::combine::inverse;
-use crate::passes::dominance::Flow;
+use crate::passes::dominance::{Flow, Tree};
 
 /// Panics if `function` breaks the contract; `stage` names what came before.
 pub fn verify(function: &Function, stage: &str) {
@@ -22,7 +22,13 @@ pub fn verify(function: &Function, stage: &str) {
 pub fn check(function: &Function) -> Result<(), String> {
     let flow = Flow::of(function);
     let dominators = flow.dominators();
-    let mut verify = Verify { function, flow: &flow, dominators: &dominators, places: SecondaryMap::new() };
+    let mut verify = Verify {
+        function,
+        flow: &flow,
+        dominators: &dominators,
+        tree: flow.tree(&dominators),
+        places: SecondaryMap::new(),
+    };
     verify.blocks()?;
     for &block in &flow.order {
         verify.uses(block)?;
@@ -34,6 +40,7 @@ struct Verify<'a> {
     function: &'a Function,
     flow: &'a Flow,
     dominators: &'a SecondaryMap<Block, Option<Block>>,
+    tree: Tree,
     /// Where each value is defined: a block, and behind how many of its instructions.
     places: SecondaryMap<Value, Option<(Block, usize)>>,
 }
@@ -111,20 +118,8 @@ impl Verify<'_> {
 
     fn is_defined(&self, value: Value, (block, index): (Block, usize)) -> bool {
         self.places[value].is_some_and(|(from, position)| {
-            if from == block { position <= index } else { self.dominates(from, block) }
+            if from == block { position <= index } else { self.tree.dominates(from, block) }
         })
-    }
-
-    fn dominates(&self, above: Block, mut block: Block) -> bool {
-        loop {
-            if above == block {
-                return true;
-            }
-            match self.dominators[block] {
-                Some(up) if up != block => block = up,
-                Some(_) | None => return false,
-            }
-        }
     }
 
     /// Whether the base of an access, if a call may have returned null for it, was compared with zero before.

@@ -16,41 +16,54 @@ pub struct Flow {
     pub position: SecondaryMap<Block, Option<u32>>,
 }
 
+/// Which blocks dominate which.
+pub struct Tree {
+    /// Each block behind those that dominate it, with all that it dominates right behind it.
+    pub order: Vec<Block>,
+    /// From a block's own position to the end of what it dominates.
+    spans: SecondaryMap<Block, (u32, u32)>,
+}
+
+impl Tree {
+    /// Whether every way to `below`, a block that is reached, leads through `above`, or it is that block.
+    pub fn dominates(&self, above: Block, below: Block) -> bool {
+        let (start, end) = self.spans[above];
+        (start..end).contains(&self.spans[below].0)
+    }
+}
+
 impl Flow {
     pub fn of(function: &Function) -> Flow {
-        let successors = |block: Block| {
-            let mut next: Vec<Block> =
-                function.blocks[block].terminator.jumps().map(|jump| jump.block).collect();
-            next.reverse();
-            next
-        };
-        let mut seen: SecondaryMap<Block, bool> = SecondaryMap::new();
-        let mut postorder = Vec::new();
-        let mut stack = vec![(function.entry, successors(function.entry))];
+        let count = function.blocks.len();
+        let mut seen: SecondaryMap<Block, bool> = SecondaryMap::with_capacity(count);
+        let mut order = Vec::with_capacity(count);
+        // Blocks on the way, and how many of their jumps were followed.
+        let mut stack = vec![(function.entry, 0)];
         seen[function.entry] = true;
-        while let Some((block, rest)) = stack.last_mut() {
-            match rest.pop() {
-                Some(next) if seen[next] => {}
-                Some(next) => {
-                    seen[next] = true;
-                    stack.push((next, successors(next)));
+        while let Some((block, followed)) = stack.last_mut() {
+            match function.blocks[*block].terminator.jumps().nth(*followed) {
+                Some(jump) => {
+                    *followed += 1;
+                    if !std::mem::replace(&mut seen[jump.block], true) {
+                        stack.push((jump.block, 0));
+                    }
                 }
                 None => {
-                    postorder.push(*block);
+                    order.push(*block);
                     stack.pop();
                 }
             }
         }
-        postorder.reverse();
-        let mut predecessors: SecondaryMap<Block, Vec<Block>> = SecondaryMap::new();
-        let mut position = SecondaryMap::new();
-        for (index, &block) in postorder.iter().enumerate() {
+        order.reverse();
+        let mut predecessors: SecondaryMap<Block, Vec<Block>> = SecondaryMap::with_capacity(count);
+        let mut position = SecondaryMap::with_capacity(count);
+        for (index, &block) in order.iter().enumerate() {
             position[block] = Some(index as u32);
             for jump in function.blocks[block].terminator.jumps() {
                 predecessors[jump.block].push(block);
             }
         }
-        Flow { order: postorder, predecessors, position }
+        Flow { order, predecessors, position }
     }
 
     /// The immediate dominator of each block that is reached; of the entry, itself.
@@ -71,6 +84,32 @@ impl Flow {
             }
         }
         dominator
+    }
+
+    /// The tree of dominators, walked once, so that each question to it takes two comparisons.
+    pub fn tree(&self, dominators: &SecondaryMap<Block, Option<Block>>) -> Tree {
+        let mut children: SecondaryMap<Block, Vec<Block>> = SecondaryMap::new();
+        // From the end, so that a stack gives those that come first first.
+        for &block in self.order.iter().skip(1).rev() {
+            if let Some(above) = dominators[block] {
+                children[above].push(block);
+            }
+        }
+        let mut order = Vec::with_capacity(self.order.len());
+        let mut spans: SecondaryMap<Block, (u32, u32)> = SecondaryMap::new();
+        let mut stack: Vec<Block> = self.order.first().copied().into_iter().collect();
+        while let Some(block) = stack.pop() {
+            let at = order.len() as u32;
+            spans[block] = (at, at + 1);
+            order.push(block);
+            stack.extend(&children[block]);
+        }
+        for &block in order.iter().skip(1).rev() {
+            if let Some(above) = dominators[block] {
+                spans[above].1 = spans[above].1.max(spans[block].1);
+            }
+        }
+        Tree { order, spans }
     }
 
     /// The nearest block that dominates both.

@@ -1,5 +1,7 @@
 //! Gives pure instructions that compute the same one value, where the first dominates the others. Does not merge loads.
 
+use std::collections::hash_map::Entry;
+
 use cranelift_entity::SecondaryMap;
 use rustc_hash::FxHashMap;
 
@@ -9,32 +11,30 @@ use crate::ir::{Block, Function, Op, Value};
 
 pub fn number_values(function: &mut Function) {
     let flow = Flow::of(function);
-    let dominators = flow.dominators();
-    let mut known: FxHashMap<Op, Vec<(Block, Value)>> = FxHashMap::default();
+    let tree = flow.tree(&flow.dominators());
+    // Of each operation, where it was met last: what was met before and does not dominate that place dominates none behind it.
+    let mut known: FxHashMap<Op, (Block, Value)> = FxHashMap::default();
     let mut replaced: SecondaryMap<Value, Option<Value>> = SecondaryMap::new();
-    let dominates = |above: Block, mut block: Block| loop {
-        if above == block {
-            return true;
-        }
-        match dominators[block] {
-            Some(up) if up != block => block = up,
-            Some(_) | None => return false,
-        }
-    };
-    // In reverse postorder the operands of an instruction are numbered before it (loops lead through parameters).
-    for &block in &flow.order {
+    // Down the tree the operands of an instruction are numbered before it (loops lead through parameters).
+    for &block in &tree.order {
         let insts = std::mem::take(&mut function.blocks[block].insts);
         let mut kept = Vec::with_capacity(insts.len());
         for inst in insts {
             let data = &mut function.insts[inst];
             data.op.map_uses(|value| replaced[value].unwrap_or(value));
             if let (true, Some(result)) = (data.op.is_pure(), data.result) {
-                let same = known.entry(data.op.clone()).or_default();
-                if let Some((_, first)) = same.iter().rev().find(|(above, _)| dominates(*above, block)) {
-                    replaced[result] = Some(*first);
-                    continue;
+                match known.entry(data.op.clone()) {
+                    Entry::Occupied(same) if tree.dominates(same.get().0, block) => {
+                        replaced[result] = Some(same.get().1);
+                        continue;
+                    }
+                    Entry::Occupied(mut same) => {
+                        same.insert((block, result));
+                    }
+                    Entry::Vacant(none) => {
+                        none.insert((block, result));
+                    }
                 }
-                same.push((block, result));
             }
             kept.push(inst);
         }

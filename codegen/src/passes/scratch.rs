@@ -178,14 +178,8 @@ fn take(
 /// Gives an element back on every way out of the blocks that only `body` leads to: no other block uses it.
 fn give_back(function: &mut Function, body: Block, scratch: Value, span: Span) {
     let flow = Flow::of(function);
-    let dominators = flow.dominators();
-    let is_inside = |mut block: Block| loop {
-        match dominators[block] {
-            _ if block == body => return true,
-            Some(up) if up != block => block = up,
-            Some(_) | None => return false,
-        }
-    };
+    let tree = flow.tree(&flow.dominators());
+    let is_inside = |block: Block| tree.dominates(body, block);
     let free = || Op::Store { size: Size::D, base: scratch, displacement: 0, value: Operand::Imm(0) };
     for block in flow.order.iter().copied().filter(|block| is_inside(*block)) {
         if let Terminator::Return(_) = function.blocks[block].terminator {
