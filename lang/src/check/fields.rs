@@ -145,23 +145,27 @@ impl Checker<'_> {
     fn find_member(&mut self, id: StructId, name: &str, at: Span, depth: u32) -> Option<Option<Member>> {
         let done = self.structs.complete(id, self.kernel);
         self.fact(done, at)?;
-        let fields = self.structs.structs[id].fields.clone().unwrap_or_default();
-        for (field, index) in fields.iter().zip(0..) {
-            if field.name == name {
-                return Some(Some(Member {
-                    steps: vec![(id, index)],
-                    ty: field.ty.clone(),
-                    offset_bits: field.offset_bits,
-                    bits: field.bits,
-                }));
-            }
-            if field.name.is_empty()
-                && depth < MAX_NESTING
-                && let Type::Struct(inner) = field.ty
-                && let Some(mut member) = self.find_member(inner, name, at, depth + 1)?
-            {
+        let fields = self.structs.structs[id].fields.as_deref().unwrap_or_default();
+        if let Some(index) = fields.iter().position(|field| field.name == name) {
+            let field = &fields[index];
+            return Some(Some(Member {
+                steps: vec![(id, index as u32)],
+                ty: field.ty.clone(),
+                offset_bits: field.offset_bits,
+                bits: field.bits,
+            }));
+        }
+        if depth >= MAX_NESTING {
+            return Some(None);
+        }
+        let anonymous = fields.iter().zip(0..).filter_map(|(field, index)| match field.ty {
+            Type::Struct(inner) if field.name.is_empty() => Some((index, inner, field.offset_bits)),
+            _ => None,
+        });
+        for (index, inner, offset_bits) in anonymous.collect::<Vec<_>>() {
+            if let Some(mut member) = self.find_member(inner, name, at, depth + 1)? {
                 member.steps.insert(0, (id, index));
-                member.offset_bits += field.offset_bits;
+                member.offset_bits += offset_bits;
                 return Some(Some(member));
             }
         }

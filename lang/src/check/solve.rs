@@ -60,6 +60,8 @@ struct Part {
 #[derive(Debug, Default)]
 pub(super) struct Entities {
     all: PrimaryMap<EntityId, Entity>,
+    /// Of each body: what it contributes to.
+    parts_of: FxHashMap<usize, BTreeSet<EntityId>>,
     pub maps: PrimaryMap<MapId, MapFacts>,
     pub map_names: FxHashMap<String, MapId>,
 }
@@ -182,7 +184,9 @@ impl<'a> Checker<'a> {
 
     /// Walks bodies until nothing changes any more.
     fn propagate(&mut self, mut queue: VecDeque<usize>, walks: &mut [u32]) {
+        let mut waiting: BTreeSet<usize> = queue.iter().copied().collect();
         while let Some(index) = queue.pop_front() {
+            waiting.remove(&index);
             let known_locals = self.instances[index].locals.len();
             self.walk_body(index);
             walks[index] += 1;
@@ -201,7 +205,7 @@ impl<'a> Checker<'a> {
                 }
             }
             for index in again {
-                if !queue.contains(&index) {
+                if waiting.insert(index) {
                     queue.push_back(index);
                 }
             }
@@ -292,12 +296,15 @@ impl<'a> Checker<'a> {
     fn settle(&mut self, index: usize, only_widen: bool) -> BTreeSet<EntityId> {
         let mut contributions = std::mem::take(&mut self.walk.contributions);
         let mut changed = BTreeSet::new();
-        let ids: Vec<EntityId> = self.entities.all.keys().collect();
-        for id in ids {
+        let mut ids = self.entities.parts_of.remove(&index).unwrap_or_default();
+        ids.extend(contributions.keys());
+        for &id in &ids {
             let entity = &mut self.entities.all[id];
             let new = contributions.remove(&id);
             let old = entity.parts.get(&index);
-            if new.is_none() && old.is_none() {
+            let before = self.walk.before.remove(&id).unwrap_or_else(|| entity.shape.clone());
+            if new.is_some() && new.as_ref() == old {
+                entity.shape = before;
                 continue;
             }
             let part = match (old.cloned(), new) {
@@ -308,18 +315,31 @@ impl<'a> Checker<'a> {
                 (Some(old), None) if only_widen => Some(old),
                 (_, new) => new,
             };
-            match part {
-                Some(part) => entity.parts.insert(index, part),
-                None => entity.parts.remove(&index),
+            // What stands behind all others joins what is known; the parts need not be gone through again.
+            let is_last = entity.parts.last_key_value().is_none_or(|(last, _)| *last < index);
+            let (shape, origin) = match part {
+                Some(part) if is_last => {
+                    let known = before.clone().zip(entity.origin);
+                    let whole = join_part(known, &part, &self.structs);
+                    entity.parts.insert(index, part);
+                    Some(whole).unzip()
+                }
+                part => {
+                    match part {
+                        Some(part) => entity.parts.insert(index, part),
+                        None => entity.parts.remove(&index),
+                    };
+                    join_parts(entity.parts.values(), &self.structs)
+                }
             };
-            let (shape, origin) = join_parts(entity.parts.values(), &self.structs);
-            let before = self.walk.before.remove(&id).unwrap_or_else(|| entity.shape.clone());
             if shape != before {
                 changed.insert(id);
             }
             entity.shape = shape;
             entity.origin = origin;
         }
+        ids.retain(|id| self.entities.all[*id].parts.contains_key(&index));
+        self.entities.parts_of.insert(index, ids);
         changed
     }
 
@@ -455,12 +475,16 @@ impl<'a> Checker<'a> {
 fn join_parts<'p>(parts: impl Iterator<Item = &'p Part>, structs: &Structs) -> (Option<Shape>, Option<Span>) {
     let mut whole: Option<(Shape, Span)> = None;
     for part in parts {
-        whole = match whole {
-            None => Some((part.shape.clone(), part.span)),
-            Some((shape, span)) => Some((shape.join(&part.shape, structs).unwrap_or(shape), span)),
-        };
+        whole = Some(join_part(whole, part, structs));
     }
     whole.unzip()
+}
+
+fn join_part(known: Option<(Shape, Span)>, part: &Part, structs: &Structs) -> (Shape, Span) {
+    match known {
+        None => (part.shape.clone(), part.span),
+        Some((shape, span)) => (shape.join(&part.shape, structs).unwrap_or(shape), span),
+    }
 }
 
 fn is_mixed(shape: &Shape) -> bool {
