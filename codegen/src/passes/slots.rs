@@ -40,18 +40,16 @@ pub fn place_slots(function: &mut Function, scratch: MapRef, budget: u32, most: 
             Place::Outside | Place::Scratch => false,
         });
     let key = 8;
+    largest_first(function, &mut small);
     loop {
         let room = if large.is_empty() { budget } else { budget.saturating_sub(key) };
-        let (offsets, size) = pack(function, &ranges, &small);
         // The largest of the small ones goes, where there is one that may.
         let goes = (0..small.len())
             .filter(|index| function.slots[small[*index]].place != Place::Stack)
             .max_by_key(|index| function.slots[small[*index]].size);
-        if size <= room || goes.is_none() {
-            let (in_scratch, scratch_size) = pack(function, &ranges, &large);
-            if scratch_size > most {
-                return None;
-            }
+        if let Some((offsets, size)) = pack(function, &ranges, &small, goes.map_or(u32::MAX, |_| room)) {
+            largest_first(function, &mut large);
+            let (in_scratch, scratch_size) = pack(function, &ranges, &large, most)?;
             let mut frame = Frame::new();
             for (slot, offset) in offsets {
                 // Counted from the top, where the first byte of a slot lies deepest.
@@ -221,13 +219,21 @@ fn extend(slots: &mut Vec<Slot>, more: Vec<Slot>) -> bool {
     slots.len() > before
 }
 
-/// Offsets at which no two slots that are needed at once overlap, and the bytes that they take.
-fn pack(function: &Function, ranges: &SecondaryMap<Slot, Range>, slots: &[Slot]) -> (Vec<(Slot, u32)>, u32) {
-    let mut order = slots.to_vec();
-    order.sort_by_key(|slot| (std::cmp::Reverse(function.slots[*slot].size), *slot));
+fn largest_first(function: &Function, slots: &mut [Slot]) {
+    slots.sort_by_key(|slot| (std::cmp::Reverse(function.slots[*slot].size), *slot));
+}
+
+/// Offsets at which no two slots that are needed at once overlap, and the bytes that they take; nothing where these
+/// would be more than `most`.
+fn pack(
+    function: &Function,
+    ranges: &SecondaryMap<Slot, Range>,
+    slots: &[Slot],
+    most: u32,
+) -> Option<(Vec<(Slot, u32)>, u32)> {
     let mut placed: Vec<(Slot, u32)> = Vec::new();
     let mut whole = 0;
-    for slot in order {
+    for &slot in slots {
         let size = function.slots[slot].size;
         let (first, last) = ranges[slot].unwrap_or((0, 0));
         let mut taken: Vec<(u32, u32)> = placed
@@ -245,6 +251,9 @@ fn pack(function: &Function, ranges: &SecondaryMap<Slot, Range>, slots: &[Slot])
         }
         placed.push((slot, offset));
         whole = whole.max(offset + size);
+        if whole > most {
+            return None;
+        }
     }
-    (placed, whole)
+    Some((placed, whole))
 }

@@ -7,9 +7,12 @@
 //!
 //! Such a variable belongs to the whole body. One that is declared, by `let` or by a loop, belongs to its block.
 
+use std::collections::hash_map::Entry;
+
 use rtscript_syntax::ast::{Block, Expr, ExprKind, Ident, Stmt, StmtKind};
 use rtscript_syntax::parts::Part;
 use rtscript_syntax::source::Span;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::builtins::{self, Means, Value};
 
@@ -34,10 +37,11 @@ pub(super) fn outliving(body: &Block) -> Vec<Outliving> {
 #[derive(Default)]
 struct Search<'a> {
     /// The names that are assigned to in the open blocks, innermost last.
-    open: Vec<Vec<&'a str>>,
-    /// The first assignments in blocks that have ended.
-    ended: Vec<(&'a str, Span)>,
-    declared: Vec<&'a str>,
+    open: Vec<FxHashSet<&'a str>>,
+    /// The first assignments, also those in blocks that have ended; by name, and in their order.
+    ended: FxHashMap<&'a str, Span>,
+    order: Vec<&'a str>,
+    declared: FxHashSet<&'a str>,
     found: Vec<Outliving>,
 }
 
@@ -45,13 +49,14 @@ impl<'a> Search<'a> {
     fn part(&mut self, part: Part<'a>) {
         match part {
             Part::Block(_) => {
-                self.open.push(Vec::new());
+                self.open.push(FxHashSet::default());
                 part.each(&mut |part| self.part(part));
                 self.open.pop();
                 return;
             }
-            Part::Stmt(Stmt { kind: StmtKind::Let { name, .. }, .. }) => self.declared.push(&name.name),
-            Part::Stmt(Stmt { kind: StmtKind::For { name, .. }, .. }) => self.declared.push(&name.name),
+            Part::Stmt(Stmt { kind: StmtKind::Let { name, .. } | StmtKind::For { name, .. }, .. }) => {
+                self.declared.insert(&name.name);
+            }
             Part::Stmt(Stmt {
                 kind:
                     StmtKind::Assign { target: Expr { kind: ExprKind::Variable(name), span }, op: None, value },
@@ -74,9 +79,11 @@ impl<'a> Search<'a> {
             Part::Expr(Expr { kind: ExprKind::Variable(name), span }) => self.read(name, *span),
             // A block that is a value keeps what is its own.
             Part::Expr(Expr { kind: ExprKind::Block(_) | ExprKind::If(_), .. }) => {
-                let ended = self.ended.len();
+                let before = self.order.len();
                 part.each(&mut |part| self.part(part));
-                self.ended.truncate(ended);
+                for name in self.order.drain(before..) {
+                    self.ended.remove(name);
+                }
                 return;
             }
             Part::Stmt(_) | Part::Expr(_) | Part::Type(_) => {}
@@ -89,10 +96,11 @@ impl<'a> Search<'a> {
             return;
         }
         if let Some(block) = self.open.last_mut() {
-            block.push(name);
+            block.insert(name);
         }
-        if !self.ended.iter().any(|(ended, _)| *ended == name) {
-            self.ended.push((name, span));
+        if let Entry::Vacant(first) = self.ended.entry(name) {
+            first.insert(span);
+            self.order.push(name);
         }
     }
 
@@ -100,14 +108,14 @@ impl<'a> Search<'a> {
         if self.is_visible(name) {
             return;
         }
-        let Some((_, span)) = self.ended.iter().find(|(ended, _)| *ended == name) else { return };
+        let Some(span) = self.ended.get(name) else { return };
         self.found.push(Outliving { name: Ident { name: name.to_string(), span: *span }, read });
         // From here on it belongs to the body.
-        self.open[0].push(name);
+        self.open[0].insert(name);
     }
 
     fn is_visible(&self, name: &str) -> bool {
-        self.open.iter().flatten().any(|known| *known == name)
+        self.open.iter().any(|block| block.contains(name))
     }
 }
 
