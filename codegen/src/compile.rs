@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::syntax::source::{Sources, Span};
 
 use crate::emit::{Emitted, emit, frame_size};
@@ -16,6 +17,7 @@ use crate::passes::{clean, combine, compares, dead, demote, number, outline, scr
 use crate::regalloc::allocate;
 use crate::select::select;
 use crate::target::Loops;
+use crate::task_stack::stay_on_task_stack;
 
 /// A program's stack with those of its callbacks, in bytes; a loop with a budget keeps 16 of them for the kernel's counter.
 const STACK: u32 = 512;
@@ -108,6 +110,9 @@ fn program(mut function: Function, module: &mut Module) -> Result<Program, Compi
     }
     let below = below(&called(&function), &taken);
     let mut program = body(&function, stack.saturating_sub(below), module)?.0.into_program(&function);
+    if program.kind == ProgramKind::Uprobe {
+        stay_on_task_stack(&mut program);
+    }
     program.callbacks = made;
     link(&mut program, &module.foreign)
         .map_err(|error| CompileError::Foreign { error, span: function.span })?;

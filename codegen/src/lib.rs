@@ -16,3 +16,4 @@ mod regalloc;
 mod select;
 pub mod session;
 pub mod target;
+mod task_stack;
