@@ -13,7 +13,9 @@ use crate::link::{link, stack_of};
 use crate::object::{MapRef, Object, Program, RelocationKind};
 use crate::passes::slots::Placed;
 use crate::passes::uncalled::called;
-use crate::passes::{clean, combine, compares, dead, demote, number, outline, scratch, slots, uncalled};
+use crate::passes::{
+    clean, combine, compares, dead, demote, number, outline, repeat, scratch, slots, uncalled,
+};
 use crate::regalloc::allocate;
 use crate::select::select;
 use crate::target::Loops;
@@ -23,6 +25,8 @@ use crate::task_stack::stay_on_task_stack;
 const STACK: u32 = 512;
 const LOOP_COUNTER: u32 = 16;
 const STACK_STEP: u32 = 32;
+/// What is needed over more instructions than these does not stay in the frame where there is least room.
+const FEW: u32 = 6;
 /// The most maps of a program (`MAX_USED_MAPS`).
 const MOST_MAPS: usize = 64;
 
@@ -84,42 +88,74 @@ fn simplify(function: &mut Function, module: &Module) {
     verified(function, "remove_dead");
 }
 
-/// A program and its callbacks. Those that call one another are on the stack at once: each gets what those that it calls
-/// leave, but for an equal share for each of those that wait for it.
+/// A program and its callbacks.
 fn program(mut function: Function, module: &mut Module) -> Result<Program, CompileError> {
     optimize(&mut function, module);
     uncalled::remove_uncalled(&mut function);
     let callbacks = std::mem::take(&mut function.callbacks);
-    let calls: Vec<Vec<usize>> = callbacks.iter().map(called).collect();
-    let mut waiting = vec![0; callbacks.len()];
-    for &callback in &called(&function) {
-        wait(callback, 1, &calls, &mut waiting);
-    }
-    let foreign = std::iter::once(&function).chain(&callbacks).flat_map(foreign_calls);
-    let stack = STACK.saturating_sub(stack_of(foreign, &module.foreign, STACK_STEP));
-    let share = stack / (waiting.iter().max().unwrap_or(&0) + 1) / STACK_STEP * STACK_STEP;
-    // Of each callback, what it and those that it calls take.
-    let mut taken: Vec<u32> = Vec::new();
-    let below = |calls: &[usize], taken: &[u32]| calls.iter().map(|call| taken[*call]).max().unwrap_or(0);
-    let mut made = Vec::new();
-    for (index, callback) in callbacks.into_iter().enumerate() {
-        let below = below(&calls[index], &taken);
-        let (emitted, frame) = body(&callback, stack.saturating_sub(below + waiting[index] * share), module)?;
-        taken.push(below + frame.max(1).next_multiple_of(STACK_STEP));
-        made.push(emitted.into_callback(callback.name, callback.role));
-    }
-    let below = below(&called(&function), &taken);
-    let mut program = body(&function, stack.saturating_sub(below), module)?.0.into_program(&function);
+    let maps = module.maps.clone();
+    let mut program = match bodies(&function, &callbacks, Sharing::Equal, module) {
+        // What one of them cannot do with may be what another does not need.
+        Err(CompileError::TooLarge { .. }) if !callbacks.is_empty() => {
+            module.maps = maps;
+            bodies(&function, &callbacks, Sharing::Least, module)?
+        }
+        made => made?,
+    };
     if program.kind == ProgramKind::Uprobe {
         stay_on_task_stack(&mut program);
     }
-    program.callbacks = made;
     link(&mut program, &module.foreign)
         .map_err(|error| CompileError::Foreign { error, span: function.span })?;
     let found = maps_of(&program, module.globals);
     if found > MOST_MAPS {
         return Err(CompileError::TooManyMaps { found, span: function.span });
     }
+    Ok(program)
+}
+
+/// How functions that call one another share the stack.
+#[derive(Clone, Copy, PartialEq)]
+enum Sharing {
+    /// Each gets what those that it calls leave, but for an equal share for each of those that wait for it.
+    Equal,
+    /// Callbacks take as little as they can.
+    Least,
+}
+
+/// Compiles a program and its callbacks, which are on the stack at once where they call one another.
+fn bodies(
+    function: &Function,
+    callbacks: &[Function],
+    sharing: Sharing,
+    module: &mut Module,
+) -> Result<Program, CompileError> {
+    let calls: Vec<Vec<usize>> = callbacks.iter().map(called).collect();
+    let mut waiting = vec![0; callbacks.len()];
+    for &callback in &called(function) {
+        wait(callback, 1, &calls, &mut waiting);
+    }
+    let foreign = std::iter::once(function).chain(callbacks).flat_map(foreign_calls);
+    let stack = STACK.saturating_sub(stack_of(foreign, &module.foreign, STACK_STEP));
+    let share = stack / (waiting.iter().max().unwrap_or(&0) + 1) / STACK_STEP * STACK_STEP;
+    // Of each callback, what it and those that it calls take.
+    let mut taken: Vec<u32> = Vec::new();
+    let below = |calls: &[usize], taken: &[u32]| calls.iter().map(|call| taken[*call]).max().unwrap_or(0);
+    let mut made = Vec::new();
+    for (index, callback) in callbacks.iter().enumerate() {
+        let below = below(&calls[index], &taken);
+        let kept = match sharing {
+            Sharing::Equal => waiting[index] * share,
+            Sharing::Least => 0,
+        };
+        let (emitted, frame) = body(callback, stack.saturating_sub(below + kept), sharing, module)?;
+        taken.push(below + frame.max(1).next_multiple_of(STACK_STEP));
+        made.push(emitted.into_callback(callback.name.clone(), callback.role));
+    }
+    let below = below(&called(function), &taken);
+    let (emitted, _) = body(function, stack.saturating_sub(below), Sharing::Equal, module)?;
+    let mut program = emitted.into_program(function);
+    program.callbacks = made;
     Ok(program)
 }
 
@@ -154,20 +190,29 @@ fn wait(callback: usize, above: u32, calls: &[Vec<usize>], waiting: &mut [u32]) 
 }
 
 /// The code of one function, and how much of the stack it takes.
-fn body(function: &Function, stack: u32, module: &mut Module) -> Result<(Emitted, u32), CompileError> {
+fn body(
+    function: &Function,
+    stack: u32,
+    sharing: Sharing,
+    module: &mut Module,
+) -> Result<(Emitted, u32), CompileError> {
     let mut function = function.clone();
     compares::expand_compares(&mut function);
     verified(&function, "expand_compares");
     let counter = if has_loops(&function) { LOOP_COUNTER } else { 0 };
     let stack = stack.saturating_sub(counter);
     // What finds no room in registers and the stack is kept in slots, at first only what is needed over long stretches.
-    for distance in [None, Some(200), Some(20)] {
+    let distances: &[Option<u32>] = match sharing {
+        Sharing::Equal => &[None, Some(200), Some(20), Some(FEW)],
+        Sharing::Least => &[Some(FEW)],
+    };
+    for distance in distances {
         let mut function = function.clone();
         if let Some(distance) = distance {
-            demote::demote(&mut function, distance);
+            demote::demote(&mut function, *distance);
             verified(&function, "demote");
         }
-        if let Some((emitted, frame)) = placed(&function, stack, module) {
+        if let Some((emitted, frame)) = placed(&function, stack, distance.is_some(), module) {
             return Ok((emitted, frame + counter));
         }
     }
@@ -175,8 +220,8 @@ fn body(function: &Function, stack: u32, module: &mut Module) -> Result<(Emitted
 }
 
 /// Slots and registers get their places, and the code its form; with it comes the size of the frame. Nothing where the stack has
-/// too little room.
-fn placed(function: &Function, stack: u32, module: &mut Module) -> Option<(Emitted, u32)> {
+/// too little room. Where that was so before, addresses are `repeated`.
+fn placed(function: &Function, stack: u32, repeated: bool, module: &mut Module) -> Option<(Emitted, u32)> {
     // Values that find no register need room as well: how much is known only afterwards, and does not change much then.
     // Callbacks are to leave much.
     let for_spills: &[u32] = if function.role == Role::Program { &[96, 192, 384, STACK] } else { &[STACK] };
@@ -192,6 +237,9 @@ fn placed(function: &Function, stack: u32, module: &mut Module) -> Option<(Emitt
             slots::place_slots(&mut placed, next, stack.saturating_sub(for_spills), most)?;
         // Addresses in scratch memory are sums now.
         combine::combine(&mut placed, &module.accesses);
+        if repeated {
+            repeat::repeat_addresses(&mut placed);
+        }
         dead::remove_dead(&mut placed);
         verified(&placed, "place_slots");
         let code = select(&placed, &module.accesses, &module.target, &frame, size);

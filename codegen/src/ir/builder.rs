@@ -62,6 +62,9 @@ pub struct Builder {
     hidden_zero: Option<(Block, Value)>,
     /// Parameters of unsealed blocks, to be filled in when the block is sealed.
     incomplete: SecondaryMap<Block, Vec<(Variable, u32)>>,
+    /// The slot that callbacks are lent, and where in it other slots come to lie.
+    lent: Option<Slot>,
+    parts: Vec<(Slot, i32)>,
 }
 
 impl Builder {
@@ -110,6 +113,8 @@ impl Builder {
             compared: 0,
             hidden_zero: None,
             incomplete: SecondaryMap::new(),
+            lent: None,
+            parts: Vec::new(),
         }
     }
 
@@ -119,6 +124,10 @@ impl Builder {
             self.ret(Operand::Imm(0));
         }
         debug_assert!(self.function.blocks.keys().all(|block| self.sealed[block]));
+        if let Some(lent) = self.lent {
+            let parts = self.parts.into_iter().map(|(slot, offset)| (slot, (lent, offset))).collect();
+            self.function.join_slots(&parts);
+        }
         self.function
     }
 
@@ -403,12 +412,27 @@ impl Builder {
         self.function.slots.push(SlotData { size: size.next_multiple_of(8).max(8), align: 8, place })
     }
 
-    /// Says that callbacks are given the address of a slot.
-    pub fn lend(&mut self, slot: Slot) {
-        let place = &mut self.function.slots[slot].place;
-        if *place == Place::Anywhere {
-            *place = Place::Outside;
+    /// Says that callbacks use a slot: it becomes a part of the one that is lent to them. Returns where it lies there.
+    pub fn lend(&mut self, slot: Slot) -> i32 {
+        if let Some((_, offset)) = self.parts.iter().find(|(part, _)| *part == slot) {
+            return *offset;
         }
+        let lent = self.lent();
+        let part = self.function.slots[slot];
+        let whole = &mut self.function.slots[lent];
+        let offset = whole.size as i32;
+        whole.size += part.size.next_multiple_of(8);
+        if part.place == Place::Scratch {
+            whole.place = part.place;
+        }
+        self.parts.push((slot, offset));
+        offset
+    }
+
+    /// The slot that is lent to callbacks.
+    pub fn lent(&mut self) -> Slot {
+        let slots = &mut self.function.slots;
+        *self.lent.get_or_insert_with(|| slots.push(SlotData { size: 0, align: 8, place: Place::Outside }))
     }
 
     /// Appends an instruction that has a result.

@@ -37,6 +37,7 @@ use rtscript_lang::foreign::ForeignFunction;
 use rtscript_lang::provider::ProgramKind;
 use rtscript_lang::registers;
 use rtscript_lang::syntax::source::Span;
+use rustc_hash::FxHashMap;
 
 use crate::insn::{AluOp, AtomicOp, Cond, Helper, Narrow, Size, SwapBits};
 use crate::object::{Access, AccessId, Manifest, MapDef, MapRef};
@@ -122,6 +123,17 @@ impl Function {
             Role::Program => None,
             Role::EachElement => params.get(3).copied(),
             Role::Round => params.get(1).copied(),
+        }
+    }
+
+    /// Slots become parts of others, where they begin at so many bytes.
+    pub fn join_slots(&mut self, parts: &FxHashMap<Slot, (Slot, i32)>) {
+        for data in self.insts.values_mut() {
+            if let Op::SlotAddr(slot, offset) = data.op
+                && let Some((whole, start)) = parts.get(&slot)
+            {
+                data.op = Op::SlotAddr(*whole, start + offset);
+            }
         }
     }
 }

@@ -52,7 +52,7 @@ impl Lowering<'_, '_> {
     pub(super) fn local_number(&mut self, local: LocalId) -> Value {
         match self.locals[local] {
             Some(Storage::Scalar(variable)) => self.b.get(variable),
-            Some(storage @ (Storage::Bytes(_) | Storage::Outside(_))) => {
+            Some(storage @ (Storage::Bytes(_) | Storage::Outside { .. })) => {
                 let place = self.bytes_address(storage);
                 let local = &self.probe.locals[local];
                 self.read(&place, &local.ty, local.span)
@@ -64,7 +64,7 @@ impl Lowering<'_, '_> {
     pub(super) fn set_local_number(&mut self, local: LocalId, value: Value) {
         match self.locals[local] {
             Some(Storage::Scalar(variable)) => self.b.set(variable, value),
-            Some(storage @ (Storage::Bytes(_) | Storage::Outside(_))) => {
+            Some(storage @ (Storage::Bytes(_) | Storage::Outside { .. })) => {
                 let place = self.bytes_address(storage);
                 let size = size_of(u32::from(self.int_of(&self.probe.locals[local].ty).size));
                 self.b.store(size, place.base, place.offset, Operand::Value(value));

@@ -6,12 +6,13 @@
 //!   in its stack frame, given to the callback     in scratch memory
 //!   0    the context                              0    1 if the body left the probe
 //!   8    the address of the scratch memory        8    what the probe returns then
-//!   16   the address of each variable that is     16   each scalar that the body
-//!        no scalar                                     mentions
+//!   16   for each function around the body, the   16   each scalar that the body
+//!        address of the variables that it lends        mentions
 //! ```
 //!
 //! Pointers can only be kept in the stack, where the verifier follows them. Numbers are kept in scratch memory, of which
-//! it knows nothing: in the stack each round would be a new state to it.
+//! it knows nothing: in the stack each round would be a new state to it. Variables that are no scalars are lent: those of a
+//! function lie behind one another, so that one address is enough for them, however many they are.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +32,7 @@ use crate::ir::{Function, Op, Operand, Place, Role, Value};
 const LEFT: i32 = 0;
 const RETURNED: i32 = 8;
 const SCALARS: i32 = 16;
+const AREAS: i32 = 16;
 
 /// A round of the body, as seen from within.
 pub(super) struct Round {
@@ -65,7 +67,12 @@ impl Lowering<'_, '_> {
                     let offset = SCALARS + 8 * scalars.len() as i32;
                     scalars.push(Scalar { local, variable, offset, assigned });
                 }
-                Some(storage @ (Storage::Bytes(_) | Storage::Outside(_))) => outside.push((local, storage)),
+                Some(Storage::Bytes(slot)) => {
+                    let storage = Storage::Outside { area: self.areas.len(), offset: self.b.lend(slot) };
+                    outside.push((local, storage));
+                }
+                // Whoever lends it has said where it is.
+                Some(Storage::Outside { .. }) => {}
                 None => {}
             }
         }
@@ -76,20 +83,20 @@ impl Lowering<'_, '_> {
             let value = self.b.get(scalar.variable);
             self.b.store(Size::D, shared, scalar.offset, Operand::Value(value));
         }
-        let given = self.b.slot_in(Place::Stack, 16 + 8 * outside.len() as u32);
+        let mut areas = self.areas.clone();
+        if !outside.is_empty() {
+            let lent = self.b.lent();
+            areas.push(self.slot_address(lent).base);
+        }
+        let given = self.b.slot_in(Place::Stack, AREAS as u32 + 8 * areas.len() as u32);
         let given = self.slot_address(given).base;
         let context = self.b.context();
         self.b.store(Size::D, given, 0, Operand::Value(context));
         self.b.store(Size::D, given, 8, Operand::Value(shared));
-        for (index, (_, storage)) in outside.iter().enumerate() {
-            if let Storage::Bytes(slot) = storage {
-                self.b.lend(*slot);
-            }
-            let address = self.bytes_address(*storage).base;
-            self.b.store(Size::D, given, 16 + 8 * index as i32, Operand::Value(address));
+        for (area, offset) in areas.iter().zip((AREAS..).step_by(8)) {
+            self.b.store(Size::D, given, offset, Operand::Value(*area));
         }
-        let outside: Vec<LocalId> = outside.into_iter().map(|(local, _)| local).collect();
-        let callback = self.round((map, element), &scalars, &outside, &parts, body);
+        let callback = self.round((map, element), &scalars, (&outside, areas.len()), &parts, body);
         self.for_each(map, callback, Operand::Value(given));
         for scalar in scalars.iter().filter(|scalar| scalar.assigned) {
             let value = self.b.load(Size::D, false, shared, scalar.offset);
@@ -153,7 +160,7 @@ impl Lowering<'_, '_> {
         &mut self,
         (map, element): (MapId, LocalId),
         scalars: &[Scalar],
-        outside: &[LocalId],
+        (outside, areas): (&[(LocalId, Storage)], usize),
         parts: &Parts,
         body: &Block,
     ) -> u32 {
@@ -182,9 +189,11 @@ impl Lowering<'_, '_> {
                 kept.push((variable, scalar.offset));
             }
         }
-        for (index, local) in outside.iter().enumerate() {
-            let address = self.b.load(Size::D, false, given, 16 + 8 * index as i32);
-            self.locals[*local] = Some(Storage::Outside(address));
+        let offsets = (AREAS..).step_by(8).take(areas);
+        let areas = offsets.map(|offset| self.b.load(Size::D, false, given, offset)).collect();
+        let outer_areas = std::mem::replace(&mut self.areas, areas);
+        for (local, storage) in outside {
+            self.locals[*local] = Some(*storage);
         }
         self.make_locals(Some(element), body);
         self.copy_element((map, element), (key, value), parts);
@@ -202,6 +211,7 @@ impl Lowering<'_, '_> {
         }
 
         self.round = outer_round;
+        self.areas = outer_areas;
         self.loops = outer_loops;
         self.locals = outer_locals;
         self.known = outer_known;
@@ -253,7 +263,7 @@ impl Lowering<'_, '_> {
     pub(super) fn bytes_address(&mut self, storage: Storage) -> Address {
         match storage {
             Storage::Bytes(slot) => self.slot_address(slot),
-            Storage::Outside(base) => Address::own(base, 0),
+            Storage::Outside { area, offset } => Address::own(self.areas[area], offset),
             // Whoever asks has looked.
             Storage::Scalar(_) => {
                 let base = self.b.iconst(0);

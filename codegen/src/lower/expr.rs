@@ -350,7 +350,7 @@ impl Lowering<'_, '_> {
     fn place_at(&mut self, expr: &Expr) -> Address {
         match &expr.kind {
             ExprKind::Local(local) => match self.locals[*local] {
-                Some(storage @ (Storage::Bytes(_) | Storage::Outside(_))) => self.bytes_address(storage),
+                Some(storage @ (Storage::Bytes(_) | Storage::Outside { .. })) => self.bytes_address(storage),
                 Some(Storage::Scalar(_)) | None => self.in_slot(expr),
             },
             ExprKind::Field(base, path) => {

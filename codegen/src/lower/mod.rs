@@ -305,6 +305,8 @@ struct Lowering<'a, 'p> {
     name: String,
     /// In the body of a loop over a map: how to leave it.
     round: Option<each::Round>,
+    /// There, for each function around us, the outermost first: where the variables begin that it lends.
+    areas: Vec<Value>,
     /// What the kernel calls for this program, so far.
     callbacks: Vec<Function>,
     /// Between reserving a record and sending it: others wait for it, so nothing may sleep.
@@ -322,8 +324,11 @@ struct Lowering<'a, 'p> {
 enum Storage {
     Scalar(Variable),
     Bytes(Slot),
-    /// Bytes of the function that loops over a map, in whose body we are.
-    Outside(Value),
+    /// Bytes of a function that loops over a map, in whose body we are: so far from where the variables begin that it lends.
+    Outside {
+        area: usize,
+        offset: i32,
+    },
 }
 
 struct Loop {
@@ -361,6 +366,7 @@ impl<'a, 'p> Lowering<'a, 'p> {
             loops: Vec::new(),
             name: format!("p{index}_each"),
             round: None,
+            areas: Vec::new(),
             callbacks: Vec::new(),
             holds_record: false,
             sleeps: false,

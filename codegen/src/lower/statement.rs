@@ -79,7 +79,7 @@ impl Lowering<'_, '_> {
         }
         match self.locals[local] {
             Some(Storage::Scalar(_)) | None => {}
-            Some(storage @ (Storage::Bytes(_) | Storage::Outside(_))) => {
+            Some(storage @ (Storage::Bytes(_) | Storage::Outside { .. })) => {
                 // The value may be made of the variable's old one.
                 let from = self.temporary(&value.ty);
                 self.write(value, &from, true);
@@ -126,7 +126,7 @@ impl Lowering<'_, '_> {
             .values()
             .filter_map(|local| match local {
                 Some(Storage::Scalar(variable)) => Some(*variable),
-                Some(Storage::Bytes(_) | Storage::Outside(_)) | None => None,
+                Some(Storage::Bytes(_) | Storage::Outside { .. }) | None => None,
             })
             .collect();
         for variable in variables {

@@ -102,6 +102,16 @@ fn stays(function: &Function, flow: &Flow) -> SecondaryMap<Value, bool> {
                         both.into_iter().for_each(|value| stays[value] = true);
                     }
                 }
+                // From where is any number.
+                Op::Call(
+                    Callee::Helper(
+                        Helper::ProbeReadKernel
+                        | Helper::ProbeReadKernelStr
+                        | Helper::ProbeReadUser
+                        | Helper::ProbeReadUserStr,
+                    ),
+                    args,
+                ) => args.iter().take(2).filter_map(value_of).for_each(|value| stays[value] = true),
                 Op::Call(..) => op.each_use(|value| stays[value] = true),
                 Op::Const(_) | Op::FieldOffset(_) | Op::FieldShift(..) => {
                     result.iter().for_each(|result| stays[*result] = true);

@@ -8,6 +8,7 @@ pub mod demote;
 pub mod dominance;
 pub mod number;
 pub mod outline;
+pub mod repeat;
 pub mod scratch;
 pub mod slots;
 pub mod uncalled;

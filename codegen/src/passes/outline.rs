@@ -31,7 +31,7 @@ use crate::ir::{
     Terminator, Value,
 };
 
-mod crossing;
+pub(super) mod crossing;
 
 use crossing::{Crossing, pointers};
 
@@ -102,7 +102,7 @@ fn is_header(flow: &Flow, block: Block) -> bool {
 }
 
 /// A loop, as it was found.
-struct Loop {
+pub(super) struct Loop {
     header: Block,
     body: EntitySet<Block>,
     outermost: bool,
@@ -140,10 +140,35 @@ fn one_loop(function: &mut Function, found: &Loop, budget: Slot, number: u32, na
     if crossing.nests && !crossing.slots.contains(&budget) {
         crossing.slots.push(budget);
     }
+    join(function, &mut crossing, budget);
     let layout = Layout::of(function, found, &crossing);
     let (callback, exits) = round(function, found, &crossing, &layout, budget, name);
     call(function, found, &crossing, &layout, (budget, number), exits);
     callback
+}
+
+/// Makes the slots that cross one, so that its address is all that has to lie in the frame.
+fn join(function: &mut Function, crossing: &mut Crossing, budget: Slot) {
+    let may_join = |slot: &Slot| *slot != budget && function.slots[*slot].place != Place::Stack;
+    let (parts, mut others): (Vec<Slot>, Vec<Slot>) = crossing.slots.iter().partition(|slot| may_join(slot));
+    if parts.len() < 2 {
+        return;
+    }
+    let whole = push_slot(function, 0, Place::Outside);
+    let mut starts = FxHashMap::default();
+    for part in parts {
+        let part_data = function.slots[part];
+        let data = &mut function.slots[whole];
+        let start = data.size;
+        data.size += part_data.size.next_multiple_of(8);
+        if part_data.place == Place::Scratch {
+            data.place = part_data.place;
+        }
+        starts.insert(part, (whole, start as i32));
+    }
+    function.join_slots(&starts);
+    others.push(whole);
+    crossing.slots = others;
 }
 
 /// Where what crosses lies.
