@@ -21,7 +21,7 @@ use cranelift_entity::SecondaryMap;
 use rtscript_lang::syntax::source::Span;
 
 use super::dominance::Flow;
-use crate::insn::{Helper, Size};
+use crate::insn::{AluOp, Helper, Size};
 use crate::ir::{
     Block, BlockData, Callee, Def, Function, Inst, InstData, Jump, Op, Operand, Place, Slot, SlotData,
     Terminator, Value,
@@ -134,7 +134,54 @@ fn stays(function: &Function, flow: &Flow) -> SecondaryMap<Value, bool> {
             }
         }
     }
+    // Their bounds may be those of what they are computed from.
+    let mut open: Vec<Value> =
+        function.values.keys().filter(|value| stays[*value] && !addresses[*value]).collect();
+    while let Some(value) = open.pop() {
+        let mut from = Vec::new();
+        bounds_of(function, flow, value, &mut from);
+        for value in from {
+            if !std::mem::replace(&mut stays[value], true) {
+                open.push(value);
+            }
+        }
+    }
     stays
+}
+
+/// The numbers that bound one that is computed from them.
+fn bounds_of(function: &Function, flow: &Flow, value: Value, from: &mut Vec<Value>) {
+    let inst = match function.values[value] {
+        Def::Inst(inst) => inst,
+        Def::Param(block, index) => {
+            for &before in &flow.predecessors[block] {
+                let jumps = function.blocks[before].terminator.jumps().filter(|jump| jump.block == block);
+                from.extend(jumps.map(|jump| jump.args[index as usize]));
+            }
+            return;
+        }
+    };
+    match &function.insts[inst].op {
+        Op::Binary(AluOp::And, _, Operand::Imm(mask)) if *mask >= 0 => {}
+        op @ (Op::Binary(..) | Op::Neg(_) | Op::ZeroExtend(..) | Op::SignExtend(..) | Op::ByteSwap(..)) => {
+            op.each_use(|value| from.push(value))
+        }
+        Op::Compare(..)
+        | Op::Const(_)
+        | Op::SlotAddr(..)
+        | Op::MapRef(_)
+        | Op::GlobalAddr(_)
+        | Op::CallbackRef(_)
+        | Op::FieldOffset(_)
+        | Op::FieldShift(..)
+        | Op::ReadonlyCast(_)
+        | Op::Load { .. }
+        | Op::Store { .. }
+        | Op::Atomic { .. }
+        | Op::AtomicFetch { .. }
+        | Op::CompareExchange { .. }
+        | Op::Call(..) => {}
+    }
 }
 
 /// What may be an address that the verifier follows.
