@@ -60,11 +60,21 @@ impl Lowering<'_, '_> {
                 self.write_text_of(inner, to, room, expr.span)
             }
             ExprKind::Cast(inner) if inner.ty.is_scalar() => {
-                // A number as an array of bytes.
+                // A number as an array of bytes, of which there may be fewer.
                 let value = self.scalar(inner);
-                let size = u32::from(self.int_of(&inner.ty).size);
+                let number = u32::from(self.int_of(&inner.ty).size);
+                let size = self.structs().size_in_memory(&expr.ty).min(number);
                 self.clear(to, room);
-                self.b.store(size_of(size), to.base, to.offset, Operand::Value(value));
+                let mut done = 0;
+                while done < size {
+                    let bytes = 1 << (size - done).ilog2();
+                    let rest = match done {
+                        0 => value,
+                        _ => self.b.binary(AluOp::Rsh, value, Operand::Imm(8 * done as i32)),
+                    };
+                    self.b.store(size_of(bytes), to.base, to.offset + done as i32, Operand::Value(rest));
+                    done += bytes;
+                }
             }
             ExprKind::Cast(inner) => self.write_with_capacity(inner, &expr.ty, to, exact),
             ExprKind::Call(intrinsic, args) => self.write_call(*intrinsic, args, expr, to, exact),

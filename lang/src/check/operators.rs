@@ -61,8 +61,23 @@ impl Checker<'_> {
         if !self.is_number(&left.ty) || !self.is_number(&right.ty) {
             return self.bad_operands(op, &left, &right);
         }
+        let of_truths = left.ty == Type::Bool && right.ty == Type::Bool;
         let (left, right) = (self.number(left, "an operand")?, self.number(right, "an operand")?);
-        self.arithmetic(arithmetic, left, right, span)
+        let value = self.arithmetic(arithmetic, left, right, span)?;
+        // Of two truths these make a third.
+        match arithmetic {
+            BinaryOp::And | BinaryOp::Or | BinaryOp::Xor if of_truths => Some(cast(value, &Type::Bool)),
+            BinaryOp::And
+            | BinaryOp::Or
+            | BinaryOp::Xor
+            | BinaryOp::Add
+            | BinaryOp::Sub
+            | BinaryOp::Mul
+            | BinaryOp::Div
+            | BinaryOp::Mod
+            | BinaryOp::Shl
+            | BinaryOp::Shr => Some(value),
+        }
     }
 
     fn arithmetic(&mut self, op: BinaryOp, left: Expr, right: Expr, span: Span) -> Option<Expr> {
@@ -114,7 +129,7 @@ impl Checker<'_> {
                 Some(Expr { span, ..operand })
             }
             ast::UnaryOp::Neg => {
-                let operand = self.number(operand, "the operand of `-`")?;
+                let operand = self.plain_number(operand, "the operand of `-`")?;
                 if let Some(value) = literal_value(&operand) {
                     return self.wide_literal("-", -value, span);
                 }
@@ -129,7 +144,7 @@ impl Checker<'_> {
                 }
             }
             ast::UnaryOp::BitNot => {
-                let operand = self.number(operand, "the operand of `~`")?;
+                let operand = self.plain_number(operand, "the operand of `~`")?;
                 // An unsigned number keeps its width, so that no bits come into being.
                 let signed = self.is_signed(&operand) || self.is_flexible(&operand);
                 let ty = if signed { Type::I64 } else { operand.ty.clone() };
@@ -160,6 +175,14 @@ impl Checker<'_> {
         }
     }
 
+    /// A number that is no truth: of those, `!` is the opposite.
+    fn plain_number(&mut self, operand: Expr, what: &str) -> Option<Expr> {
+        match operand.ty {
+            Type::Bool => self.wrong_type(what, "a number", &operand),
+            _ => self.number(operand, what),
+        }
+    }
+
     fn equal(&mut self, op: ast::BinaryOp, equal: bool, left: Expr, right: Expr, span: Span) -> Option<Expr> {
         let compare = if equal { CompareOp::Eq } else { CompareOp::Ne };
         let whole = |left, right| {
@@ -183,6 +206,7 @@ impl Checker<'_> {
                 }
             }
             (Type::Array(..), Type::Array(..))
+            | (Type::Struct(_), Type::Struct(_))
             | (Type::Stack(_), Type::Stack(_))
             | (Type::Inet, Type::Inet)
             | (Type::Mac, Type::Mac)

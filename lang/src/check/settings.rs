@@ -139,7 +139,7 @@ impl Checker<'_> {
                 truth(value).map(|print| self.config.print_maps_on_exit = print).ok_or("true or false")
             }
             Setting::UnstableTseries => match value.to_ascii_lowercase().as_str() {
-                "error" => Some(Unstable::Error),
+                "error" | "false" | "0" => Some(Unstable::Error),
                 "warn" => Some(Unstable::Warn),
                 "enable" | "true" | "1" => Some(Unstable::Enable),
                 _ => None,

@@ -200,6 +200,11 @@ impl Shape {
                 };
                 Some(Shape::Int(int.join(of_enum)))
             }
+            // Of several enumerations there are only the numbers.
+            (Shape::Exactly(Type::Enum(a)), Shape::Exactly(Type::Enum(b))) if a != b => {
+                let of_enum = |id: &_| IntShape::of(structs.enums[*id].int);
+                Some(Shape::Int(of_enum(a).join(of_enum(b))))
+            }
             (Shape::Exactly(a @ Type::Pointer(..)), Shape::Exactly(b @ Type::Pointer(..))) => {
                 join_pointers(a, b).map(Shape::Exactly)
             }

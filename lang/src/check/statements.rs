@@ -68,6 +68,7 @@ impl Checker<'_> {
         let kind = match &stmt.kind {
             Ast::Let { name, ty, value } => return self.declaration(name, ty.as_ref(), value.as_ref(), span),
             Ast::Assign { target, op, value } => return self.assignment(target, *op, value, span),
+            Ast::Discard(value) if self.is_action(value) => return self.effect(value, span),
             Ast::Discard(value) => StmtKind::Discard(self.expr(value)?),
             Ast::Expr(value) => return self.effect(value, span),
             Ast::If(inner) => self.branch(inner)?,

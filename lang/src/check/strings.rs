@@ -40,9 +40,12 @@ impl Checker<'_> {
         Some(Expr { kind: ExprKind::Call(Intrinsic::Str, arguments), ty: Type::String(capacity), span })
     }
 
-    /// The text of a parameter: of `$1`, and of `$1 + 2` what is behind its first two bytes.
+    /// The text of a parameter: of `$1`, and of `$1 + 2` what is behind its first two bytes; and of their number.
     fn parameter_text(&self, arg: &ast::Expr) -> Option<Vec<u8>> {
         let (index, skipped) = match &arg.kind {
+            ast::ExprKind::PositionalCount => {
+                return Some(self.options.positional.len().to_string().into_bytes());
+            }
             ast::ExprKind::Positional(index) => (*index, 0),
             ast::ExprKind::Binary { op: ast::BinaryOp::Add, left, right } => {
                 match (&left.kind, &right.kind) {

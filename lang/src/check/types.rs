@@ -7,7 +7,7 @@ use super::Checker;
 use super::error::{CFact, Fact, TypeFact};
 use super::fields::seen_in;
 use super::nearest::nearest;
-use super::numbers::{cast, fits as fits_int, value_of};
+use super::numbers::{cast, value_of};
 use super::operators::is_literal;
 use crate::btf::Kind;
 use crate::builtins;
@@ -96,9 +96,15 @@ impl Checker<'_> {
             {
                 let defined = self.defined_name(name).flatten();
                 let found = defined.map_or_else(|| self.structs.named(name, self.kernel), |ty| Ok(Some(ty)));
+                let tagged = |checker: &mut Self| {
+                    [Tag::Struct, Tag::Union, Tag::Enum].into_iter().find_map(|tag| checker.bare(tag, name))
+                };
                 match found {
                     Ok(Some(ty)) => Some(ty),
                     Ok(None) | Err(_) => {
+                        if let Some(ty) = tagged(self) {
+                            return Some(ty);
+                        }
                         let name = ast::Expr { kind: ast::ExprKind::Ident(name.clone()), span: *span };
                         Some(self.expr(&name)?.ty)
                     }
@@ -106,6 +112,11 @@ impl Checker<'_> {
             }
             TypeOrExpr::Expr(expr) => Some(self.expr(expr)?.ty),
         }
+    }
+
+    /// The structure, union or enumeration that a name without its tag stands for.
+    fn bare(&mut self, tag: Tag, name: &str) -> Option<Type> {
+        self.defined_type(tag, name).flatten().or_else(|| self.structs.tagged(tag, name, self.kernel).ok()?)
     }
 
     fn named_type(&mut self, name: &str, at: Span, space: Space) -> Option<Type> {
@@ -199,18 +210,25 @@ impl Checker<'_> {
             return None;
         }
         let operand = if is_number {
-            // A literal has the width that is asked for, and its own where none is.
+            // A literal has the width that is asked for, and its own where none is; other numbers are extended to it.
             let wanted = count.map_or(0, |count| count.saturating_mul(size));
             let number = self.number(operand, "a cast")?;
+            let has = self.structs.size_in_memory(&number.ty);
+            let width = wanted.next_power_of_two() as u8;
             match (value_of(&number), wanted) {
-                (Some(value), 1 | 2 | 4 | 8) => {
-                    let int = Int { size: wanted as u8, signed: value < 0 };
-                    if self.is_flexible(&number) && !fits_int(value, int) {
-                        let ty = self.type_name(&Type::Int(int));
+                (Some(value), 1..=8) if is_literal(&number) || wanted > has => {
+                    let int = Int { size: width, signed: value < 0 };
+                    if !fits_in_bytes(value, wanted) {
+                        let array = Type::Array(Box::new(element), count.unwrap_or(0));
+                        let ty = self.type_name(&array);
                         self.error(TypeFact::OutOfRange { value, ty, at: number.span });
                         return None;
                     }
-                    if is_literal(&number) { cast(number, &Type::Int(int)) } else { number }
+                    cast(number, &Type::Int(int))
+                }
+                (None, 1..=8) if wanted > has => {
+                    let signed = matches!(number.ty, Type::Int(Int { signed: true, .. }));
+                    cast(number, &Type::Int(Int { size: width, signed }))
                 }
                 (Some(_) | None, _) => number,
             }
@@ -221,7 +239,9 @@ impl Checker<'_> {
         let count = count.unwrap_or(has / size);
         let array = Type::Array(Box::new(element), count);
         let wants = count.saturating_mul(size);
-        if has != wants {
+        // An array of three bytes holds the lowest ones of a number of four.
+        let holds = is_number && wants <= 8 && has == wants.next_power_of_two();
+        if has != wants && !holds {
             return self.bad_cast_size(&operand, &array, has, wants);
         }
         Some(Expr { kind: ExprKind::Cast(Box::new(operand)), ty: array, span })
@@ -250,6 +270,7 @@ impl Checker<'_> {
         let is_address = matches!(operand.ty, Type::Pointer(..)) || self.is_number(&operand.ty);
         let done = match &to {
             Type::Int(_) if is_address || operand.ty == Type::Probe => Some(cast(operand.clone(), &to)),
+            Type::Bool if matches!(operand.kind, ExprKind::String(_)) => self.truth(operand.clone()),
             Type::Bool | Type::Enum(_) | Type::Pointer(..) | Type::KernelSymbol | Type::Username
                 if is_address =>
             {
@@ -295,6 +316,12 @@ impl Checker<'_> {
         self.error(TypeFact::BadCast { from, to, at: operand.span, help });
         None
     }
+}
+
+/// Whether a constant is one of so many bytes, with a sign where it is negative.
+fn fits_in_bytes(value: i128, bytes: u32) -> bool {
+    let bits = 8 * bytes;
+    if value < 0 { value >= -(1 << (bits - 1)) } else { value < 1 << bits }
 }
 
 /// Where an address points: what a pointer says, and a number that was computed from one.

@@ -332,7 +332,10 @@ impl<'s, 'e> Parser<'s, 'e> {
                     break;
                 }
             }
-            self.expect(Token::Semicolon, "`;`")?;
+            // As C's compilers do, it does without the last one.
+            if self.token != Some(Token::RBrace) {
+                self.expect(Token::Semicolon, "`;`")?;
+            }
         }
         Ok(members)
     }

@@ -16,7 +16,8 @@ pub(crate) fn int(text: &str) -> Result<(u64, IntSuffix), NumberFault> {
         return Err(NumberFault::Binary);
     }
     if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
-        return scientific(digits, exponent).map(|value| (value, IntSuffix::None));
+        let (exponent, suffix) = split(exponent, |c| c.is_ascii_digit());
+        return with_suffix(scientific(digits, exponent)?, suffix);
     }
     let radix = if digits.len() > 1 && digits.starts_with('0') { 8 } else { 10 };
     with_suffix(number(digits, radix)?, rest)
@@ -64,7 +65,7 @@ fn scientific(coefficient: &str, exponent: &str) -> Result<u64, NumberFault> {
     if exponent.ends_with('_') {
         return Err(NumberFault::TrailingUnderscore);
     }
-    if exponent.is_empty() || !exponent.bytes().all(|b| b.is_ascii_digit() || b == b'_') {
+    if exponent.is_empty() {
         return Err(NumberFault::Exponent);
     }
     let exponent = number(exponent, 10)?;
