@@ -286,7 +286,7 @@ pub(crate) fn check_script(
 /// Shows what a script can be told by name.
 fn parameters(parameters: &[Parameter]) -> Result<u8, Failure> {
     let mut text = String::from("Options of the script, behind `--`:\n");
-    for Parameter { name, default, description } in parameters {
+    for Parameter { name, default, description, .. } in parameters {
         text.push_str(format!("    {:<28} {description}", format!("--{name}={default}")).trim_end());
         text.push('\n');
     }

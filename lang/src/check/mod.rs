@@ -100,6 +100,10 @@ pub struct Checked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
     pub name: String,
+    /// Where it is asked for first.
+    pub at: Span,
+    /// What it takes.
+    pub expected: &'static str,
     /// As it is written on the command line.
     pub default: String,
     pub description: String,
@@ -291,12 +295,8 @@ impl Checker<'_> {
         let mut probes = 0;
         for item in &script.items {
             match item {
-                ast::Item::Probe(probe) => {
-                    probes += 1;
-                    if let Some(name) = &probe.name {
-                        self.not_yet("a name for a probe", name.span);
-                    }
-                }
+                // Its name, if it has one, means nothing.
+                ast::Item::Probe(_) => probes += 1,
                 ast::Item::Macro(item) => self.not_yet("`macro`", item.name.span),
                 ast::Item::Fn(item) => self.not_yet("`fn`", item.name.span),
                 ast::Item::MapDecl(_) => {}

@@ -70,8 +70,19 @@ impl Checker<'_> {
                 return self.wrong_type(what, "a number, a text, true or false", &default);
             }
         };
-        if !self.quiet && !self.parameters.iter().any(|known| known.name == name) {
-            self.parameters.push(Parameter { name: name.clone(), default: shown, description });
+        if !self.quiet {
+            match self.parameters.iter().find(|known| known.name == name) {
+                Some(known) if known.default != shown || known.expected != expected => {
+                    let first = known.at;
+                    self.error(KnownFact::OtherDefault { name, at: span, first });
+                    return None;
+                }
+                Some(_) => {}
+                None => {
+                    let name = name.clone();
+                    self.parameters.push(Parameter { name, at: span, expected, default: shown, description });
+                }
+            }
         }
         let Some(value) = value else {
             let value = given.flatten().unwrap_or_default();

@@ -30,6 +30,7 @@ impl Checker<'_> {
         if let Some(length) = length {
             let length = self.number(length?, "the length of a string")?;
             if let Some(most) = value_of(&length) {
+                self.constant_in(&length, "the length of a string", "a number, at least 0", 0..=i128::MAX)?;
                 let with_nul = most.clamp(0, i128::from(u32::MAX - 1)) as u32 + 1;
                 capacity = capacity.min(with_nul);
             }
@@ -40,12 +41,14 @@ impl Checker<'_> {
         Some(Expr { kind: ExprKind::Call(Intrinsic::Str, arguments), ty: Type::String(capacity), span })
     }
 
-    /// The text of a parameter: of `$1`, and of `$1 + 2` what is behind its first two bytes; and of their number.
+    /// The text of a parameter: of `$1`, and of `$1 + 2` what is behind its first two bytes. A number that is written has
+    /// one too, and so has the number of parameters.
     fn parameter_text(&self, arg: &ast::Expr) -> Option<Vec<u8>> {
         let (index, skipped) = match &arg.kind {
             ast::ExprKind::PositionalCount => {
                 return Some(self.options.positional.len().to_string().into_bytes());
             }
+            ast::ExprKind::Int { value, .. } => return Some(value.to_string().into_bytes()),
             ast::ExprKind::Positional(index) => (*index, 0),
             ast::ExprKind::Binary { op: ast::BinaryOp::Add, left, right } => {
                 match (&left.kind, &right.kind) {

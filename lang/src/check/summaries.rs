@@ -55,10 +55,10 @@ impl Checker<'_> {
                 let max = bound(2, "the upper end of `lhist`", 0);
                 let step = bound(3, "the step of `lhist`", 1);
                 let (min, max, step) = (min?, max?, step?);
-                if max <= min || (max - min) / step > 1000 {
+                if max <= min || step > max - min || (max - min) / step > 1000 {
                     self.error(Fact::BadConstant {
                         what: "the range of `lhist`".to_string(),
-                        expected: "ascending, in at most 1000 steps".to_string(),
+                        expected: "ascending, in 1 to 1000 steps".to_string(),
                         value: format!("{min} to {max} by {step}"),
                         at,
                     });

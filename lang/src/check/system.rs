@@ -61,6 +61,11 @@ impl Checker<'_> {
     /// `ctx`: the address of what the kernel hands to the program.
     pub(super) fn context(&mut self, span: Span) -> Option<Expr> {
         let instance = &self.instances[self.walk.instance?];
+        if instance.provider.phase() != Phase::Attached {
+            let reason = "the kernel hands nothing to a probe that rtscript runs itself";
+            self.error(PlaceFact::NotHere { name: "ctx", reason, at: span, help: None });
+            return None;
+        }
         let own = instance.provider.context_struct(&instance.targets[0]);
         let of = match instance.context.program {
             ProgramKind::PerfEvent => Some("bpf_perf_event_data"),

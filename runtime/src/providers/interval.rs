@@ -85,7 +85,7 @@ pub fn named(point: &str) -> Option<String> {
         Some((unit @ ("hz" | "s" | "ms" | "us"), count)) => format!("{unit}:{}", plain(count)?),
         Some(_) => return None,
         None => {
-            let at = point.find(|c: char| c.is_ascii_lowercase() && c != 'e').unwrap_or(point.len());
+            let at = point.rfind(|c: char| c.is_ascii_digit()).map_or(0, |last| last + 1);
             let (count, unit) = point.split_at(at);
             format!("us:{}", plain(count)?.checked_mul(unit_ns(unit)?)? / 1000)
         }
@@ -135,6 +135,7 @@ mod tests {
             ("hz:99", "hz:99", 10_101_010),
             ("1s", "us:1000000", 1_000_000_000),
             ("100ms", "us:100000", 100_000_000),
+            ("0x64ms", "us:100000", 100_000_000),
             ("1e2ms", "us:100000", 100_000_000),
             ("1_000us", "us:1000", 1_000_000),
             ("1500ns", "us:1", 1_000),

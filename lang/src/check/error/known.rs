@@ -33,6 +33,15 @@ pub enum KnownFact {
         #[help]
         help: Option<DidYouMean>,
     },
+    #[error("the option `--{name}` has another default elsewhere")]
+    #[diagnostic(code("rt::other-default"), help("a macro can hold the `getopt` for all places"))]
+    OtherDefault {
+        name: String,
+        #[label("another default here")]
+        at: Span,
+        #[label("asked for here first")]
+        first: Span,
+    },
     /// The value of an option is not of the type of its default.
     #[error("the option `--{name}` takes {expected}, and is `{value}`")]
     #[diagnostic(code("rt::bad-option"))]
