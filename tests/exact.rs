@@ -236,11 +236,20 @@ fn every_signal_is_seen() -> Verdict {
     expect("exit 0", &end(tracer, String::new())?.status)
 }
 
-/// With `-p`, `usdt:*` is every file that the process runs, and its child processes are others.
+/// With `-p`, `usdt:*` is every file that the process runs, and its child processes are others; so it is with `-l`.
 fn probes_of_all_that_a_process_has_mapped() -> Verdict {
     let rounds = 50;
     let mut crowd = Crowd::start(rounds, 4)?;
     runs(&crowd, "crowd")?;
+    for (what, name) in [("usdt:*", "usdt:{}:crowd:round"), ("uprobe:*:passed", "uprobe:{}:passed")] {
+        let name = name.replace("{}", &crowd.path);
+        let mut command = rtscript();
+        command.args(["-p", &crowd.pid().to_string(), "-l", what]);
+        let listed = end(start(command), String::new())?;
+        if !listed.stdout.lines().any(|line| line == name) {
+            return Err(format!("{what} does not list {name}: {}{}", listed.stdout, listed.stderr));
+        }
+    }
     let script = "usdt:*:crowd:round { @rounds = count(); @by[pid == PID] = count(); }";
     let tracer = attached(&["-p", &crowd.pid().to_string()], crowd.pid(), script)?;
     crowd.work()?;

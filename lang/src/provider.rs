@@ -56,6 +56,11 @@ pub trait Provider: Sync {
         false
     }
 
+    /// Whether its places are in files of the machine, of which there are too many to list them unasked.
+    fn is_in_files(&self) -> bool {
+        false
+    }
+
     /// The full names that match `pattern` (as in `expand`, but finding nothing is no error).
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError>;
 

@@ -57,7 +57,11 @@ fn list_one(pattern: &str, kernel: &dyn Kernel, verbose: bool, out: &mut dyn Wri
     }
     let only = asked.len() == 1;
     let mut found = false;
-    for provider in asked.into_iter().filter(|provider| only || !provider.is_the_end()) {
+    // Nobody wants to see all functions of all programs who did not ask for them.
+    let of_files = only || point.contains('/') || kernel.process().is_some();
+    let is_asked =
+        |provider: &&dyn Attach| only || !provider.is_the_end() && (of_files || !provider.is_in_files());
+    for provider in asked.into_iter().filter(is_asked) {
         let mut targets = match provider.list(point, kernel) {
             Ok(targets) => targets,
             Err(error) if only => return Err(Failure::line(list_failure(&error))),

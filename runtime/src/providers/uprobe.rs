@@ -85,6 +85,10 @@ impl Provider for Uprobe {
         Ok(Context { program: ProgramKind::Uprobe, args, words, retval: None, space: Space::User })
     }
 
+    fn is_in_files(&self) -> bool {
+        true
+    }
+
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
         list(self.names()[0], pattern, kernel)
     }
@@ -142,6 +146,10 @@ impl Provider for Uretprobe {
     }
 
     fn is_at_return(&self) -> bool {
+        true
+    }
+
+    fn is_in_files(&self) -> bool {
         true
     }
 
@@ -220,18 +228,30 @@ fn expand(
     names: Names,
     kernel: &dyn Kernel,
 ) -> Result<Expansion, AttachError> {
-    let files = files::find(&point.file, kernel.process());
+    expand_in(&files::find(&point.file, kernel.process()), provider, point, names, kernel)
+}
+
+/// The places in these files, which are those that the point means.
+fn expand_in(
+    files: &[PathBuf],
+    provider: &'static str,
+    point: &Point,
+    names: Names,
+    kernel: &dyn Kernel,
+) -> Result<Expansion, AttachError> {
     if files.is_empty() {
-        let name = point.file.clone();
-        return Err(AttachError::Unknown {
-            what: "program or library".to_owned(),
-            name,
-            nearest: Vec::new(),
+        return Err(match &point.file[..] {
+            "*" => AttachError::Form { expected: "uprobe:FILE:FUNCTION (a FILE of * needs -p PID)" },
+            name => AttachError::Unknown {
+                what: "program or library".to_owned(),
+                name: name.to_owned(),
+                nearest: Vec::new(),
+            },
         });
     }
     let wildcard = is_wildcard(&point.file) || point.at.is_wildcard();
     let mut targets = Vec::new();
-    for file in &files {
+    for file in files {
         match places(file, &point.at, names, kernel) {
             Ok(found) => targets.extend(found.iter().map(|place| target(provider, file, place))),
             // What a wildcard finds may be anything.
@@ -247,12 +267,10 @@ fn expand(
 }
 
 fn list(provider: &'static str, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
-    // Nobody wants to see all functions of all programs: without a file there are none.
-    let Ok(point) = Point::parse(pattern) else { return Ok(Vec::new()) };
-    if point.file.chars().all(|c| c == '*') {
-        return Ok(Vec::new());
-    }
-    match expand(provider, &point, Names::All, kernel) {
+    let pattern = if pattern.contains(':') { pattern.to_owned() } else { format!("{pattern}:*") };
+    let Ok(point) = Point::parse(&pattern) else { return Ok(Vec::new()) };
+    let files = files::find_all(&point.file, kernel.process());
+    match expand_in(&files, provider, &point, Names::All, kernel) {
         Ok(expansion) => Ok(expansion.targets),
         Err(AttachError::NoMatch | AttachError::Unknown { .. }) => Ok(Vec::new()),
         Err(error) => Err(error),

@@ -12,7 +12,6 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rtscript_lang::kernel::Kernel;
@@ -69,7 +68,7 @@ impl Provider for Usdt {
 
     fn expand(&self, point: &str, kernel: &dyn Kernel) -> Result<Expansion, AttachError> {
         let parsed = parse(point).ok_or(AttachError::Form { expected: FORM })?;
-        let files = find_files(parsed.file, kernel);
+        let files = files::find(parsed.file, kernel.process());
         if files.is_empty() {
             return Err(match parsed.file {
                 "*" => AttachError::Form { expected: "usdt:FILE:NAME (a FILE of * needs -p PID)" },
@@ -121,11 +120,15 @@ impl Provider for Usdt {
         })
     }
 
+    fn is_in_files(&self) -> bool {
+        true
+    }
+
     fn list(&self, pattern: &str, kernel: &dyn Kernel) -> Result<Vec<Target>, AttachError> {
         let pattern = if pattern.contains(':') { pattern.to_owned() } else { format!("{pattern}:*:*") };
         let Some(parsed) = parse(&pattern) else { return Err(AttachError::Form { expected: FORM }) };
         let mut targets = Vec::new();
-        for file in find_files(parsed.file, kernel) {
+        for file in files::find_all(parsed.file, kernel.process()) {
             let Ok(elf) = Elf::open(&file) else { continue };
             targets
                 .extend(sites(&elf).iter().filter(|site| parsed.is_of(site)).map(|site| target(&file, site)));
@@ -232,37 +235,6 @@ fn located(target: &Target) -> io::Result<(CString, Vec<Located>)> {
         found.push(Located { offset, semaphore, number });
     }
     Ok((path, found))
-}
-
-/// The files that are meant; `*` is all that the process of `-p` has mapped to run.
-fn find_files(name: &str, kernel: &dyn Kernel) -> Vec<PathBuf> {
-    if name == "*" {
-        return kernel.process().map_or_else(Vec::new, mapped_files);
-    }
-    files::find(name, kernel.process())
-}
-
-/// The files that a process has mapped to run code of them, as we reach them.
-fn mapped_files(pid: u32) -> Vec<PathBuf> {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-    let root = files::root_of(pid);
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for line in maps.lines() {
-        // `7f00-7f01 r-xp 00001000 fd:01 1234   /usr/lib/libc.so.6`
-        let Some(at) = line.find('/') else { continue };
-        let mut columns = line.split_whitespace();
-        if columns.nth(1).is_none_or(|access| !access.contains('x')) {
-            continue;
-        }
-        let inode: Option<u64> = columns.nth(2).and_then(|inode| inode.parse().ok());
-        let seen_by_us = PathBuf::from(&line[at..]);
-        // A path is told from our root where that leads there, and otherwise from the process's own.
-        let seen_there = root.as_ref().map(|root| files::within(root, &seen_by_us));
-        let is_it = |path: &PathBuf| std::fs::metadata(path).ok().map(|file| file.ino()) == inode;
-        let path = seen_there.into_iter().chain([seen_by_us]).find(is_it);
-        paths.extend(path.filter(|path| !paths.contains(path)));
-    }
-    paths
 }
 
 fn target(file: &Path, site: &Site) -> Target {

@@ -1,7 +1,8 @@
 //! Finding programs and libraries by what a script calls them.
 //!
 //! A path is itself, and may have wildcards. A bare name is looked for as the system does: a program in `PATH`, a library
-//! in the loader's cache (`libc`, `c`, `libc.so` and `libc.so.6` are the same).
+//! in the loader's cache (`libc`, `c`, `libc.so` and `libc.so.6` are the same). One with wildcards means programs, and `*` all files that
+//! a process has mapped to run.
 //!
 //! A process may have another tree of files than we have: in a container, or after `chroot`. Where one is given, its own files are meant, which
 //! we reach by `/proc/PID/root`.
@@ -10,6 +11,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use rustc_hash::FxHashSet;
 
 use crate::providers::pattern::{is_wildcard, matches};
 use crate::providers::registers::{ARCH, Arch};
@@ -32,7 +35,13 @@ const MOST_LINKS: u32 = 40;
 
 /// The files that are meant, which exist; several only for a wildcard.
 pub fn find(name: &str, process: Option<u32>) -> Vec<PathBuf> {
+    if name == "*" {
+        return process.map_or_else(Vec::new, mapped);
+    }
     let root = process.and_then(root_of).unwrap_or_else(|| PathBuf::from("/"));
+    if !name.contains('/') && is_wildcard(name) {
+        return programs(name, &root);
+    }
     if !name.contains('/') {
         return program(name, &root).or_else(|| library(name, &root)).into_iter().collect();
     }
@@ -45,6 +54,11 @@ pub fn find(name: &str, process: Option<u32>) -> Vec<PathBuf> {
         Some(pattern) if is_wildcard(pattern) => matching(pattern, &root),
         Some(_) | None => Vec::new(),
     }
+}
+
+/// The same for listing, where `*` without a process means all programs.
+pub fn find_all(name: &str, process: Option<u32>) -> Vec<PathBuf> {
+    if name == "*" && process.is_none() { programs("*", Path::new("/")) } else { find(name, process) }
 }
 
 /// Where we find the files of a process that has others than we have.
@@ -89,12 +103,49 @@ pub fn within(root: &Path, path: &Path) -> PathBuf {
     root.join(at)
 }
 
+/// The files that a process has mapped to run code of them, as we reach them.
+fn mapped(pid: u32) -> Vec<PathBuf> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let root = root_of(pid);
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for line in maps.lines() {
+        // `7f00-7f01 r-xp 00001000 fd:01 1234   /usr/lib/libc.so.6`
+        let Some(at) = line.find('/') else { continue };
+        let mut columns = line.split_whitespace();
+        if columns.nth(1).is_none_or(|access| !access.contains('x')) {
+            continue;
+        }
+        let inode: Option<u64> = columns.nth(2).and_then(|inode| inode.parse().ok());
+        let seen_by_us = PathBuf::from(&line[at..]);
+        // A path is told from our root where that leads there, and otherwise from the process's own.
+        let seen_there = root.as_ref().map(|root| within(root, &seen_by_us));
+        let is_it = |path: &PathBuf| std::fs::metadata(path).ok().map(|file| file.ino()) == inode;
+        let path = seen_there.into_iter().chain([seen_by_us]).find(is_it);
+        paths.extend(path.filter(|path| !paths.contains(path)));
+    }
+    paths
+}
+
 fn program(name: &str, root: &Path) -> Option<PathBuf> {
+    directories().map(|dir| within(root, &dir.join(name))).find(|path| is_program(path))
+}
+
+/// The programs whose names match, each once, in the order of `PATH` and of their names.
+fn programs(pattern: &str, root: &Path) -> Vec<PathBuf> {
+    let found = directories().flat_map(|dir| below(&within(root, &dir), pattern));
+    let mut seen = FxHashSet::default();
+    let is_new = |path: &PathBuf| fs::metadata(path).is_ok_and(|data| seen.insert((data.dev(), data.ino())));
+    found.filter(|path| is_program(path)).filter(is_new).collect()
+}
+
+/// Where programs are.
+fn directories() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
-    let is_program = |path: &PathBuf| {
-        fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
-    };
-    std::env::split_paths(&path).map(|dir| within(root, &dir.join(name))).find(is_program)
+    std::env::split_paths(&path).collect::<Vec<_>>().into_iter()
+}
+
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 fn library(name: &str, root: &Path) -> Option<PathBuf> {
@@ -233,6 +284,10 @@ mod tests {
         assert!(find("libc").first().is_some_and(|path| path.to_string_lossy().contains("libc.so")));
         assert!(find("no-such-program").is_empty() && find("/no/such/file").is_empty());
         assert_eq!(find("/bin/s[h]"), [PathBuf::from("/bin/sh")]);
+        assert_eq!(find("bas[h]"), find("bash"));
+        assert!(find("*").is_empty() && find_all("*", None).contains(&find("bash")[0]));
+        let ours = std::env::current_exe().unwrap();
+        assert!(super::find("*", Some(std::process::id())).contains(&ours));
         assert!(find("/etc/*").iter().all(|path| path.is_file()));
     }
 
