@@ -297,6 +297,7 @@ const fn function(
     Builtin { name, params, arity, result, means, doc }
 }
 
+/// What is said of it is the help for whoever calls it.
 const fn later(name: &'static str, doc: &'static str) -> Builtin {
     Builtin { name, params: "", arity: (0, MANY), result: "", means: Means::Later, doc }
 }
@@ -454,7 +455,7 @@ pub static BUILTINS: &[Builtin] = &[
     function("unwatch", "address", (1, 1), "", Means::Action(Act::Unwatch), "Removes the watchpoints of an address."),
 
     // Planned.
-    later("dw_ustack", "The user stack, unwound by DWARF."),
+    later("dw_ustack", "it is to unwind the user stack by DWARF; `ustack` follows frame pointers, which programs have that are compiled with -fno-omit-frame-pointer"),
 ];
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 /// The settings that the compiler and the runtime obey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Capacity of strings of unknown length, in bytes.
+    /// The most bytes of a text of unknown length, without its NUL.
     pub max_strlen: u32,
     /// Elements of an undeclared keyed map.
     pub max_map_keys: u32,
@@ -30,6 +30,13 @@ pub struct Config {
     /// Print the files and lines of user stacks, and the functions that were inlined.
     pub show_debug_info: bool,
     pub unstable_tseries: Unstable,
+}
+
+impl Config {
+    /// The capacity of strings of unknown length, in bytes.
+    pub fn text_capacity(&self) -> u32 {
+        self.max_strlen + 1
+    }
 }
 
 /// What an attach point that does not exist is.

@@ -192,7 +192,8 @@ impl Lowering<'_, '_> {
         let helper = from.memory.string_reader();
         let source = self.pointer(from);
         let target = self.pointer(to);
-        let most = self.b.constant(length).map_or(self.program.config.max_strlen, |length| length as u32);
+        let most =
+            self.b.constant(length).map_or(self.program.config.text_capacity(), |length| length as u32);
         let result = self.call_reader(helper, target, (Operand::Value(length), most), source);
         self.count_site_if(Cond::Slt, result, Operand::Imm(0), (SiteKind::ReadFailed, span), Some(result));
         result

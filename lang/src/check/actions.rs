@@ -86,7 +86,7 @@ impl Checker<'_> {
                     Some(separator) => self.literal_text(separator, "the separator of `join`")?,
                     None => " ".to_string(),
                 };
-                let word = Type::String(JOIN_LENGTH.min(self.config.max_strlen).max(65));
+                let word = Type::String(JOIN_LENGTH);
                 let record = Record::event(&vec![word; JOIN_WORDS], &self.structs);
                 StmtKind::Join(self.action(Action::Join { separator, args: record }), argv?)
             }

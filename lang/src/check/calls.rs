@@ -53,7 +53,7 @@ impl Checker<'_> {
     pub(super) fn builtin(&mut self, row: &'static Builtin, args: &[ast::Expr], span: Span) -> Option<Expr> {
         // `expand` leaves no macro behind.
         if matches!(row.means, Means::Later | Means::Library) {
-            self.not_yet(format!("`{}`", row.name), span);
+            self.error(Fact::NotYet { what: format!("`{}`", row.name), at: span, help: Some(row.doc) });
             return None;
         }
         self.arity(row, args, span)?;

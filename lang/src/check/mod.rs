@@ -264,7 +264,7 @@ impl Checker<'_> {
     }
 
     fn not_yet(&mut self, what: impl Into<String>, at: Span) {
-        self.error(Fact::NotYet { what: what.into(), at });
+        self.error(Fact::NotYet { what: what.into(), at, help: None });
     }
 
     /// A fact of the kernel, or an error at the place that needs it.

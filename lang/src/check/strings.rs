@@ -24,7 +24,7 @@ impl Checker<'_> {
         let mut capacity = match &source.ty {
             Type::String(capacity) => *capacity,
             Type::Array(_, count) => *count,
-            _ => self.config.max_strlen,
+            _ => self.config.text_capacity(),
         };
         let mut arguments = vec![source];
         if let Some(length) = length {

@@ -57,7 +57,7 @@ impl Checker<'_> {
             return Some(super::expressions::text([&left[..], right].concat(), span));
         }
         let room = capacity(&left) + capacity(&right) - 1;
-        let longest = self.config.max_strlen.max(capacity(&left)).max(capacity(&right));
+        let longest = self.config.text_capacity().max(capacity(&left)).max(capacity(&right));
         let kind = ExprKind::Call(Intrinsic::Concat, vec![left, right]);
         Some(Expr { kind, ty: Type::String(room.min(longest)), span })
     }
@@ -180,7 +180,7 @@ impl Checker<'_> {
         match &value.ty {
             Type::String(_) => Some(value),
             Type::Pointer(..) => {
-                let ty = Type::String(self.config.max_strlen);
+                let ty = Type::String(self.config.text_capacity());
                 let span = value.span;
                 Some(Expr { kind: ExprKind::Call(Intrinsic::Str, vec![value]), ty, span })
             }

@@ -124,7 +124,7 @@ impl Checker<'_> {
             return Some(ty.clone());
         }
         if name == STRING {
-            return Some(Type::String(self.config.max_strlen));
+            return Some(Type::String(self.config.text_capacity()));
         }
         if name == BUFFER {
             return Some(Type::Buffer(self.config.max_strlen));

@@ -417,8 +417,8 @@ impl<'a> Values<'a> {
         let text = until_nul(first(bytes, capacity));
         out.extend_from_slice(text);
         // Only a string of unknown length has this capacity: one that fills it was cut, all others end where they
-        // end. (One that is exactly as long cannot be told from one that was cut.)
-        if capacity == self.config.max_strlen && text.len() + 1 >= capacity as usize {
+        // end. (One that is exactly as long as `max_strlen` cannot be told from one that was cut.)
+        if capacity == self.config.text_capacity() && text.len() + 1 >= capacity as usize {
             out.extend_from_slice(self.config.str_trunc_trailer.as_bytes());
         }
     }

@@ -286,7 +286,7 @@ fn missing_bytes_read_as_zero() {
 #[test]
 fn a_string_that_was_cut_has_a_trailer() {
     let mut fixture = Fixture::new();
-    fixture.config.max_strlen = 8;
+    fixture.config.max_strlen = 7;
     let text = |fixture: &Fixture, ty: &Type, bytes: &[u8]| {
         let mut out = vec![];
         fixture.values().text(ty, bytes, &mut out);

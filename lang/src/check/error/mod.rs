@@ -64,6 +64,8 @@ pub enum Fact {
         what: String,
         #[label("not there yet")]
         at: Span,
+        #[help]
+        help: Option<&'static str>,
     },
 
     /// A value is wanted of something that yields none.

@@ -74,7 +74,7 @@ pub fn declare_btf(btf: &Btf, record: TypeId) -> Vec<String> {
 }
 
 fn text() -> Type {
-    Type::String(Config::default().max_strlen)
+    Type::String(Config::default().text_capacity())
 }
 
 fn place(field: &TracepointField) -> Place {
