@@ -148,10 +148,8 @@ impl Checker<'_> {
                 let clock = match args.first() {
                     None => Clock::Boot,
                     Some(argument) => {
-                        let name = match &argument.kind {
-                            ast::ExprKind::Ident(name) => name.as_str(),
-                            _ => "",
-                        };
+                        let name =
+                            if let ast::ExprKind::Ident(name) = &argument.kind { name.as_str() } else { "" };
                         let Some(clock) = builtins::clock(name) else {
                             self.error(Fact::BadConstant {
                                 what: error::argument_of(row.name),
@@ -234,10 +232,8 @@ impl Checker<'_> {
             Value::ByteSwap => {
                 let number = self.expr(&args[0])?;
                 let number = self.number(number, &error::argument_of(row.name))?;
-                let ty = match number.ty {
-                    Type::Int(int) => Type::Int(Int { signed: false, ..int }),
-                    _ => Type::U64,
-                };
+                let Type::Int(int) = number.ty else { return None };
+                let ty = Type::Int(Int { signed: false, ..int });
                 call(Intrinsic::ByteSwap, vec![cast(number, &ty)], ty)
             }
             Value::HasKey => {
@@ -363,12 +359,9 @@ impl Checker<'_> {
         let mut parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
         let address = parts.pop()?;
         let what = error::argument_of(row.name);
-        let bytes = match &address.ty {
-            Type::String(bytes) => Some(*bytes),
-            Type::Array(element, count) => Some(self.structs.size_in_memory(element) * count),
-            Type::Struct(id) => Some(self.structs.structs[*id].size),
-            _ => None,
-        };
+        let is_struct = matches!(address.ty, Type::Struct(_));
+        let size = is_struct.then(|| self.structs.size_in_memory(&address.ty));
+        let bytes = size.or_else(|| self.bytes_of(&address.ty));
         let address = match (bytes, &address.ty) {
             (Some(4 | 16), _) => address,
             (Some(_), _) => return self.wrong_type(&what, "an address of 4 or 16 bytes", &address),
@@ -473,12 +466,10 @@ impl Checker<'_> {
             }
         }
         let value = self.expr(of)?;
-        match value.ty {
-            Type::Stack(_) => {
-                Some(Expr { kind: ExprKind::Call(Intrinsic::StackLen, vec![value]), ty: Type::U64, span })
-            }
-            _ => self.wrong_type(&error::argument_of(row.name), "a map or a stack", &value),
+        if !matches!(value.ty, Type::Stack(_)) {
+            return self.wrong_type(&error::argument_of(row.name), "a map or a stack", &value);
         }
+        Some(Expr { kind: ExprKind::Call(Intrinsic::StackLen, vec![value]), ty: Type::U64, span })
     }
 
     /// `len(@m)`: the number of elements.
@@ -516,19 +507,15 @@ impl Checker<'_> {
 
     /// An argument that must be a string literal (or a positional parameter).
     pub(super) fn literal_text(&mut self, arg: &ast::Expr, what: &str) -> Option<String> {
-        let bytes = match self.expr(arg)?.kind {
-            ExprKind::String(bytes) => bytes,
-            ExprKind::Int(_) if matches!(arg.kind, ast::ExprKind::Positional(_)) => match arg.kind {
-                ast::ExprKind::Positional(index) => self.positional(index as usize).unwrap_or(""),
-                _ => "",
-            }
-            .as_bytes()
-            .to_vec(),
-            _ => {
-                self.error(Fact::NotConstant { what: what.to_string(), at: arg.span });
-                return None;
-            }
-        };
-        Some(String::from_utf8_lossy(&bytes).into_owned())
+        let value = self.expr(arg)?;
+        if let ExprKind::String(bytes) = &value.kind {
+            return Some(String::from_utf8_lossy(bytes).into_owned());
+        }
+        // A parameter that has the form of a number is a text too.
+        if let (ExprKind::Int(_), ast::ExprKind::Positional(index)) = (&value.kind, &arg.kind) {
+            return Some(self.positional(*index as usize).unwrap_or_default().to_owned());
+        }
+        self.error(Fact::NotConstant { what: what.to_string(), at: arg.span });
+        None
     }
 }

@@ -49,9 +49,10 @@ impl Checker<'_> {
 
     /// `is_ptr(x)` and its like; nothing of `x` is executed.
     pub(super) fn question(&mut self, question: Question, arg: &ast::Expr, span: Span) -> Option<Expr> {
-        let (ty, is_literal) = match &arg.kind {
-            ast::ExprKind::Type(ty) => (self.written_type(ty, Space::Kernel)?, false),
-            _ => (self.expr(arg)?.ty, is_literal(arg)),
+        let (ty, is_literal) = if let ast::ExprKind::Type(ty) = &arg.kind {
+            (self.written_type(ty, Space::Kernel)?, false)
+        } else {
+            (self.expr(arg)?.ty, is_literal(arg))
         };
         let answer = match question {
             Question::Pointer => matches!(ty, Type::Pointer(..)),
@@ -125,10 +126,10 @@ pub(super) fn known(expr: &Expr) -> Option<Expr> {
             let parts = parts.iter().map(known).collect::<Option<Vec<_>>>()?;
             Some(Expr { kind: ExprKind::Tuple(parts), ty: expr.ty.clone(), span })
         }
-        ExprKind::TupleField(object, index) => match known(object)?.kind {
-            ExprKind::Tuple(parts) => parts.into_iter().nth(*index as usize),
-            _ => None,
-        },
+        ExprKind::TupleField(object, index) => {
+            let ExprKind::Tuple(parts) = known(object)?.kind else { return None };
+            parts.into_iter().nth(*index as usize)
+        }
         ExprKind::Cast(operand) => {
             let done = cast(known(operand)?, &expr.ty);
             matches!(done.kind, ExprKind::Int(_)).then_some(done)

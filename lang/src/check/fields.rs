@@ -58,13 +58,9 @@ impl Checker<'_> {
     }
 
     pub(super) fn member(&mut self, object: Expr, name: &ast::Ident, span: Span) -> Option<Expr> {
-        let place = match &object.ty {
-            Type::Pointer(to, _) if matches!(**to, Type::Struct(_)) => {
-                let at = object.span;
-                self.deref(object, at)?
-            }
-            _ => object,
-        };
+        let at = object.span;
+        let leads_there = matches!(&object.ty, Type::Pointer(to, _) if matches!(**to, Type::Struct(_)));
+        let place = if leads_there { self.deref(object, at)? } else { object };
         let id = match &place.ty {
             Type::Struct(id) => *id,
             Type::Record(fields) => {
@@ -158,9 +154,9 @@ impl Checker<'_> {
         if depth >= MAX_NESTING {
             return Some(None);
         }
-        let anonymous = fields.iter().zip(0..).filter_map(|(field, index)| match field.ty {
-            Type::Struct(inner) if field.name.is_empty() => Some((index, inner, field.offset_bits)),
-            _ => None,
+        let anonymous = fields.iter().zip(0..).filter_map(|(field, index)| {
+            let Type::Struct(inner) = field.ty else { return None };
+            field.name.is_empty().then_some((index, inner, field.offset_bits))
         });
         for (index, inner, offset_bits) in anonymous.collect::<Vec<_>>() {
             if let Some(mut member) = self.find_member(inner, name, at, depth + 1)? {
@@ -178,23 +174,24 @@ impl Checker<'_> {
             return;
         }
         for field in self.structs.structs[id].fields.clone().unwrap_or_default() {
-            match field.ty {
-                Type::Struct(inner) if field.name.is_empty() && depth < MAX_NESTING => {
-                    self.member_names(inner, names, at, depth + 1);
-                }
-                _ => names.push(field.name),
+            if let Type::Struct(inner) = field.ty
+                && field.name.is_empty()
+                && depth < MAX_NESTING
+            {
+                self.member_names(inner, names, at, depth + 1);
+            } else {
+                names.push(field.name);
             }
         }
     }
 
     /// `*pointer`; an address that is a plain number leads to a `uint64`.
     pub(super) fn deref(&mut self, pointer: Expr, span: Span) -> Option<Expr> {
-        let pointer = match pointer.ty {
-            Type::Int(_) => {
-                let space = self.instances[self.walk.instance?].context.space;
-                cast(pointer, &Type::pointer(Type::U64, space))
-            }
-            _ => pointer,
+        let pointer = if matches!(pointer.ty, Type::Int(_)) {
+            let space = self.instances[self.walk.instance?].context.space;
+            cast(pointer, &Type::pointer(Type::U64, space))
+        } else {
+            pointer
         };
         let Type::Pointer(to, _) = &pointer.ty else {
             let ty = self.type_name(&pointer.ty);
@@ -213,10 +210,12 @@ impl Checker<'_> {
 
     pub(super) fn index(&mut self, object: Expr, index: Expr, span: Span) -> Option<Expr> {
         let object = self.as_text(object);
-        let element = match &object.ty {
-            Type::Array(element, count) => Some(((**element).clone(), *count)),
-            Type::String(capacity) => Some((Type::Int(Int::I8), *capacity)),
-            _ => None,
+        let element = if let Type::Array(element, count) = &object.ty {
+            Some(((**element).clone(), *count))
+        } else if let Type::String(capacity) = object.ty {
+            Some((Type::Int(Int::I8), capacity))
+        } else {
+            None
         };
         if let Some((ty, count)) = element {
             let index = self.number(index, "an index")?;
@@ -284,10 +283,10 @@ impl Checker<'_> {
 pub(super) fn space_of(place: &Expr) -> Option<Space> {
     match &place.kind {
         ExprKind::Field(inner, _) | ExprKind::Index(inner, _) => space_of(inner),
-        ExprKind::Deref(pointer) => match pointer.ty {
-            Type::Pointer(_, space) => Some(space),
-            _ => None,
-        },
+        ExprKind::Deref(pointer) => {
+            let Type::Pointer(_, space) = pointer.ty else { return None };
+            Some(space)
+        }
         _ => None,
     }
 }

@@ -165,10 +165,8 @@ impl Checker<'_> {
 
     /// A number or a pointer as 64 bits without a sign.
     pub(super) fn address(&mut self, expr: Expr, what: &str) -> Option<Expr> {
-        let expr = match expr.ty {
-            Type::Pointer(..) => expr,
-            _ => self.number(expr, what)?,
-        };
+        let is_pointer = matches!(expr.ty, Type::Pointer(..));
+        let expr = if is_pointer { expr } else { self.number(expr, what)? };
         Some(cast(expr, &Type::U64))
     }
 
@@ -178,10 +176,8 @@ impl Checker<'_> {
         if let ExprKind::String(bytes) = &expr.kind {
             return Some(constant(u64::from(!bytes.is_empty()), Type::Bool, expr.span));
         }
-        let expr = match expr.ty {
-            Type::Pointer(..) | Type::Bool => expr,
-            _ => self.number(expr, "a condition")?,
-        };
+        let is_truth = matches!(expr.ty, Type::Pointer(..) | Type::Bool);
+        let expr = if is_truth { expr } else { self.number(expr, "a condition")? };
         Some(cast(expr, &Type::Bool))
     }
 
@@ -268,12 +264,11 @@ impl Checker<'_> {
     ) -> Option<i128> {
         let Some(value) = value_of(expr) else {
             let (what, at) = (what.to_string(), expr.span);
-            self.error(match &expr.kind {
-                ExprKind::String(text) => {
-                    let value = format!("\"{}\"", String::from_utf8_lossy(text).escape_debug());
-                    Fact::BadConstant { what, expected: expected.to_string(), value, at }
-                }
-                _ => Fact::NotConstant { what, at },
+            self.error(if let ExprKind::String(text) = &expr.kind {
+                let value = format!("\"{}\"", String::from_utf8_lossy(text).escape_debug());
+                Fact::BadConstant { what, expected: expected.to_string(), value, at }
+            } else {
+                Fact::NotConstant { what, at }
             });
             return None;
         };

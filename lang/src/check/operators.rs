@@ -133,41 +133,36 @@ impl Checker<'_> {
                 if let Some(value) = literal_value(&operand) {
                     return self.wide_literal("-", -value, span);
                 }
-                match operand.kind {
-                    ExprKind::Int(value) => {
-                        Some(constant((value as i64).wrapping_neg() as u64, Type::I64, span))
-                    }
-                    _ => {
-                        let operand = Box::new(cast(operand, &Type::I64));
-                        Some(Expr { kind: ExprKind::Unary(UnaryOp::Neg, operand), ty: Type::I64, span })
-                    }
+                if let ExprKind::Int(value) = operand.kind {
+                    return Some(constant((value as i64).wrapping_neg() as u64, Type::I64, span));
                 }
+                let operand = Box::new(cast(operand, &Type::I64));
+                Some(Expr { kind: ExprKind::Unary(UnaryOp::Neg, operand), ty: Type::I64, span })
             }
             ast::UnaryOp::BitNot => {
                 let operand = self.plain_number(operand, "the operand of `~`")?;
                 // An unsigned number keeps its width, so that no bits come into being.
                 let signed = self.is_signed(&operand) || self.is_flexible(&operand);
                 let ty = if signed { Type::I64 } else { operand.ty.clone() };
-                match operand.kind {
-                    ExprKind::Int(value) if is_literal(&operand) => Some(literal(!value, span)),
-                    ExprKind::Int(value) => Some(cast(constant(!value, Type::U64, span), &ty)),
-                    _ => {
-                        let wide = if signed { Type::I64 } else { Type::U64 };
-                        let operand = Box::new(cast(operand, &wide));
-                        let kind = ExprKind::Unary(UnaryOp::Not, operand);
-                        Some(cast(Expr { kind, ty: wide, span }, &ty))
-                    }
+                if let ExprKind::Int(value) = operand.kind {
+                    let folded = constant(!value, Type::U64, span);
+                    return Some(if is_literal(&operand) {
+                        literal(!value, span)
+                    } else {
+                        cast(folded, &ty)
+                    });
                 }
+                let wide = if signed { Type::I64 } else { Type::U64 };
+                let kind = ExprKind::Unary(UnaryOp::Not, Box::new(cast(operand, &wide)));
+                Some(cast(Expr { kind, ty: wide, span }, &ty))
             }
             ast::UnaryOp::Not => {
                 let operand = self.truth(operand)?;
-                match operand.kind {
-                    ExprKind::Int(value) => Some(constant(u64::from(value == 0), Type::Bool, span)),
-                    _ => {
-                        let kind = ExprKind::Unary(UnaryOp::IsZero, Box::new(operand));
-                        Some(Expr { kind, ty: Type::Bool, span })
-                    }
+                if let ExprKind::Int(value) = operand.kind {
+                    return Some(constant(u64::from(value == 0), Type::Bool, span));
                 }
+                let kind = ExprKind::Unary(UnaryOp::IsZero, Box::new(operand));
+                Some(Expr { kind, ty: Type::Bool, span })
             }
             ast::UnaryOp::Deref => self.deref(operand, span),
             // It asks for a place, which has no value yet: `addresses.rs`.
@@ -177,10 +172,10 @@ impl Checker<'_> {
 
     /// A number that is no truth: of those, `!` is the opposite.
     fn plain_number(&mut self, operand: Expr, what: &str) -> Option<Expr> {
-        match operand.ty {
-            Type::Bool => self.wrong_type(what, "a number", &operand),
-            _ => self.number(operand, what),
+        if operand.ty == Type::Bool {
+            return self.wrong_type(what, "a number", &operand);
         }
+        self.number(operand, what)
     }
 
     fn equal(&mut self, op: ast::BinaryOp, equal: bool, left: Expr, right: Expr, span: Span) -> Option<Expr> {

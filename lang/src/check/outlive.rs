@@ -70,9 +70,10 @@ impl<'a> Search<'a> {
             Part::Expr(Expr { kind: ExprKind::Call { name, args }, .. }) if is_find(&name.name) => {
                 let Some((found, others)) = args.split_last() else { return };
                 others.iter().for_each(|arg| self.part(Part::Expr(arg)));
-                match &found.kind {
-                    ExprKind::Variable(name) => self.assigned(name, found.span),
-                    _ => self.part(Part::Expr(found)),
+                if let ExprKind::Variable(name) = &found.kind {
+                    self.assigned(name, found.span);
+                } else {
+                    self.part(Part::Expr(found));
                 }
                 return;
             }

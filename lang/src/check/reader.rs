@@ -183,10 +183,8 @@ fn kernel_spec(spec: &Spec, value: &Expr) -> Option<(String, Expr)> {
     };
     let size = spec.length.unwrap_or(own);
     let number = || {
-        let plain = match &value.ty {
-            Type::Pointer(..) => cast(value.clone(), &Type::U64),
-            _ => value.clone(),
-        };
+        let is_pointer = matches!(value.ty, Type::Pointer(..));
+        let plain = if is_pointer { cast(value.clone(), &Type::U64) } else { value.clone() };
         cast(cast(plain, &Type::Int(Int { size, signed })), &Type::Int(Int { size: 8, signed }))
     };
     let (conversion, value) = match (spec.conversion, &value.ty) {

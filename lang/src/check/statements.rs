@@ -298,12 +298,7 @@ impl Checker<'_> {
         value: &ast::Expr,
         span: Span,
     ) -> Option<Stmt> {
-        let summary = match &value.kind {
-            ast::ExprKind::Call { name, args } => Some((name.name.as_str(), &args[..])),
-            ast::ExprKind::Ident(name) => Some((name.as_str(), &[][..])),
-            _ => None,
-        };
-        if let Some((function, args)) = summary
+        if let Some((function, args)) = called(value)
             && let Some(row) = builtins::find(function)
             && let Means::Summary(summary) = row.means
         {
@@ -394,12 +389,7 @@ impl Checker<'_> {
 
     /// An expression for its effect.
     fn effect(&mut self, expr: &ast::Expr, span: Span) -> Option<Stmt> {
-        let call = match &expr.kind {
-            ast::ExprKind::Call { name, args } => Some((name.name.as_str(), &args[..])),
-            ast::ExprKind::Ident(name) => Some((name.as_str(), &[][..])),
-            _ => None,
-        };
-        if let Some((name, args)) = call
+        if let Some((name, args)) = called(expr)
             && let Some(row) = builtins::find(name)
             && let Means::Action(act) = row.means
         {
@@ -429,19 +419,21 @@ impl Checker<'_> {
     }
 
     fn is_action(&self, expr: &ast::Expr) -> bool {
-        match &expr.kind {
-            ast::ExprKind::Call { name, .. } => {
-                builtins::find(&name.name).is_some_and(|row| matches!(row.means, Means::Action(_)))
-            }
-            ast::ExprKind::Ident(name) => {
-                builtins::find(name).is_some_and(|row| matches!(row.means, Means::Action(_)))
-            }
-            ast::ExprKind::Ternary { then, otherwise, .. } => {
-                self.is_action(then) || self.is_action(otherwise)
-            }
-            _ => false,
+        if let ast::ExprKind::Ternary { then, otherwise, .. } = &expr.kind {
+            return self.is_action(then) || self.is_action(otherwise);
         }
+        let row = called(expr).and_then(|(name, _)| builtins::find(name));
+        row.is_some_and(|row| matches!(row.means, Means::Action(_)))
     }
+}
+
+/// What is called, and with what: a function may stand without parentheses.
+fn called(expr: &ast::Expr) -> Option<(&str, &[ast::Expr])> {
+    if let ast::ExprKind::Call { name, args } = &expr.kind {
+        return Some((&name.name, args));
+    }
+    let ast::ExprKind::Ident(name) = &expr.kind else { return None };
+    Some((name, &[]))
 }
 
 /// Whether nothing behind the statement is reached.

@@ -21,11 +21,7 @@ impl Checker<'_> {
         let length = args.get(1).map(|length| self.expr(length));
         let source = self.as_text(source?);
         let source = self.memory(source, "str")?;
-        let mut capacity = match &source.ty {
-            Type::String(capacity) => *capacity,
-            Type::Array(_, count) => *count,
-            _ => self.config.text_capacity(),
-        };
+        let mut capacity = self.bytes_of(&source.ty).unwrap_or(self.config.text_capacity());
         let mut arguments = vec![source];
         if let Some(length) = length {
             let length = self.number(length?, "the length of a string")?;
@@ -51,10 +47,9 @@ impl Checker<'_> {
             ast::ExprKind::Int { value, .. } => return Some(value.to_string().into_bytes()),
             ast::ExprKind::Positional(index) => (*index, 0),
             ast::ExprKind::Binary { op: ast::BinaryOp::Add, left, right } => {
-                match (&left.kind, &right.kind) {
-                    (ast::ExprKind::Positional(index), ast::ExprKind::Int { value, .. }) => (*index, *value),
-                    _ => return None,
-                }
+                let ast::ExprKind::Positional(index) = left.kind else { return None };
+                let ast::ExprKind::Int { value, .. } = right.kind else { return None };
+                (index, value)
             }
             _ => return None,
         };
@@ -68,11 +63,7 @@ impl Checker<'_> {
         let (source, length) = (self.expr(&args[0]), args.get(1).map(|length| self.expr(length)));
         let source = self.as_text(source?);
         let source = self.memory(source, "buf")?;
-        let own = match &source.ty {
-            Type::String(capacity) => Some(*capacity),
-            Type::Array(element, count) => Some(self.structs.size_in_memory(element) * count),
-            _ => None,
-        };
+        let own = self.bytes_of(&source.ty);
         let mut capacity = own.unwrap_or(self.config.max_strlen);
         let mut arguments = vec![source];
         if let Some(length) = length {
@@ -132,10 +123,8 @@ impl Checker<'_> {
     pub(super) fn strftime(&mut self, args: &[ast::Expr], span: Span) -> Option<Expr> {
         let format = self.literal_text(&args[0], "the format of `strftime`");
         let stamp = self.expr(&args[1])?;
-        let clock = match &stamp.kind {
-            ExprKind::Call(Intrinsic::Nsecs(clock), _) => *clock,
-            _ => Clock::Boot,
-        };
+        let clock =
+            if let ExprKind::Call(Intrinsic::Nsecs(clock), _) = &stamp.kind { *clock } else { Clock::Boot };
         let stamp = self.number(stamp, "a time stamp")?;
         let stamp = cast(stamp, &Type::U64);
         Some(Expr { span, ..cast(stamp, &Type::Timestamp(format?, clock)) })

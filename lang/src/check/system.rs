@@ -37,10 +37,7 @@ impl Checker<'_> {
             Some((ast::ExprKind::Ident(name), _)) if name == "curr_ns" => true,
             Some((ast::ExprKind::Ident(name), _)) if name == "init" => false,
             Some((kind, at)) => {
-                let name = match kind {
-                    ast::ExprKind::Ident(name) => name.as_str(),
-                    _ => "",
-                };
+                let name = if let ast::ExprKind::Ident(name) = kind { name.as_str() } else { "" };
                 self.error(PlaceFact::UnknownNamespace { at, help: nearest(name, ["init", "curr_ns"]) });
                 return None;
             }

@@ -177,23 +177,20 @@ impl Checker<'_> {
     pub(super) fn text_argument(&mut self, row: &'static Builtin, arg: &ast::Expr) -> Option<Expr> {
         let value = self.expr(arg)?;
         let value = self.as_text(value);
-        match &value.ty {
-            Type::String(_) => Some(value),
-            Type::Pointer(..) => {
-                let ty = Type::String(self.config.text_capacity());
-                let span = value.span;
-                Some(Expr { kind: ExprKind::Call(Intrinsic::Str, vec![value]), ty, span })
-            }
-            _ => self.wrong_type(&error::argument_of(row.name), "a string", &value),
+        if matches!(value.ty, Type::Pointer(..)) {
+            let ty = Type::String(self.config.text_capacity());
+            let span = value.span;
+            return Some(Expr { kind: ExprKind::Call(Intrinsic::Str, vec![value]), ty, span });
         }
+        if !matches!(value.ty, Type::String(_)) {
+            return self.wrong_type(&error::argument_of(row.name), "a string", &value);
+        }
+        Some(value)
     }
 
-    fn bytes_of(&self, ty: &Type) -> Option<u32> {
-        match ty {
-            Type::String(capacity) => Some(*capacity),
-            Type::Array(..) => Some(self.structs.size_in_memory(ty)),
-            _ => None,
-        }
+    /// The bytes of a text or of an array.
+    pub(super) fn bytes_of(&self, ty: &Type) -> Option<u32> {
+        matches!(ty, Type::String(_) | Type::Array(..)).then(|| self.structs.size_in_memory(ty))
     }
 }
 
