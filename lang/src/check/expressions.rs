@@ -303,7 +303,7 @@ impl Checker<'_> {
     /// The entity is counted up or down: a number gets all 64 bits.
     pub(super) fn count(&mut self, entity: super::solve::EntityId, shape: &Shape, at: Span) {
         match &self.entities.get(entity).shape {
-            None | Some(Shape::Int(_)) => {
+            None | Some(Shape::Int(_) | Shape::Exactly(Type::Enum(_))) => {
                 self.flow(entity, Some(shape.clone()), at);
             }
             Some(
