@@ -88,7 +88,7 @@ impl Expander<'_> {
                 let returns = view.and_then(|frame| frame.returns.clone()).unwrap_or_default();
                 StmtKind::Block(self.return_stmts(value.as_ref(), stmt.span, &returns, view))
             }
-            StmtKind::Return(_) if callers(view).any(|frame| frame.returns.is_some()) => {
+            StmtKind::Return(_) if view.is_some() => {
                 self.error(ExpandError::MacroReturn { at: at(stmt.span, view) });
                 StmtKind::Return(None)
             }

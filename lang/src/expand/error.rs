@@ -74,14 +74,14 @@ pub enum ExpandError {
         #[label("the function")]
         definition: Span,
     },
-    /// A `return` in a macro that a function calls.
-    #[error("a macro that a function calls cannot return")]
+    /// A `return` in a macro, which is no function.
+    #[error("a macro cannot return")]
     #[diagnostic(
         code("rt::macro-return"),
-        help("let the macro yield a value, and return that in the function")
+        help("let the macro yield a value, and return that where it is called")
     )]
     MacroReturn {
-        #[label("it would leave the function")]
+        #[label("it would leave what calls the macro")]
         at: Span,
     },
     /// Macros see the maps that they are given.
