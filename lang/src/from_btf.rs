@@ -141,6 +141,9 @@ impl Structs {
         if own.is_some() {
             return Ok(own);
         }
+        if self.no_enumerators.contains(name) {
+            return Ok(None);
+        }
         let btf = kernel.btf()?;
         for kind in [Kind::Enum, Kind::Enum64] {
             for (id, _) in btf.of_kind(kind) {
@@ -150,6 +153,7 @@ impl Structs {
                 }
             }
         }
+        self.no_enumerators.insert(name.to_string());
         Ok(None)
     }
 

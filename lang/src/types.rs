@@ -8,7 +8,7 @@
 //! asked for (`from_btf.rs`), so a script that names `task_struct` does not decode half of the kernel.
 
 use cranelift_entity::{PrimaryMap, entity_impl};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::aggregate::Aggregate;
 
@@ -207,6 +207,8 @@ pub struct Structs {
     /// Those of programs and libraries, by a key of whoever read them.
     pub struct_of_file: FxHashMap<String, StructId>,
     pub enum_of_file: FxHashMap<String, EnumId>,
+    /// Names that the kernel has no enumerator for: a search through all of them takes milliseconds.
+    pub no_enumerators: FxHashSet<String>,
 }
 
 /// Size and alignment in bytes; the size is a multiple of the alignment.

@@ -188,3 +188,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_enumerator_that_is_not_there_is_searched_for_once() {
+    let World { kernel, mut structs } = World::new(FIXTURE);
+    for _ in 0..2 {
+        assert!(structs.enumerator("NO_SUCH_ENUMERATOR", &kernel).unwrap().is_none());
+        assert!(structs.no_enumerators.contains("NO_SUCH_ENUMERATOR"));
+    }
+}

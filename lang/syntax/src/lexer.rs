@@ -19,6 +19,9 @@ use crate::error::{ErrorKind, SyntaxError};
 use crate::source::Span;
 use crate::token::Token;
 
+/// `PATH_MAX`, in bytes.
+const LONGEST_PATH: usize = 4096;
+
 /// No tree is deeper: brackets and operators that can stand on one path from its root.
 pub(crate) const MAX_DEPTH: u32 = 256;
 
@@ -556,8 +559,10 @@ fn attach_point(text: &str) -> usize {
 
 /// True if the text behind a `/` reads as the rest of a path: up to a `:`, without a space.
 fn path_goes_on(rest: &str) -> bool {
-    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_.+-*$/".contains(c));
-    end.is_some_and(|end| end > 0 && rest[end..].starts_with(':'))
+    // Each `/` looks ahead; no path is longer.
+    let mut path = rest.bytes().take(LONGEST_PATH);
+    let end = path.position(|byte| !byte.is_ascii_alphanumeric() && !b"_.+-*$/".contains(&byte));
+    end.is_some_and(|end| end > 0 && rest.as_bytes()[end] == b':')
 }
 
 /// The indentation of the line on which `at` is the first character.
