@@ -14,6 +14,8 @@ use crate::target::Loops;
 
 const AF_INET: i32 = 2;
 const AF_INET6: i32 = 10;
+/// The program itself, `bpf_trace_run2`, and `__bpf_trace_sys_enter` or its like (Linux 6.1 to 6.18).
+const DISPATCHER_FRAMES: i32 = 3;
 const BPF_F_USER_STACK: i32 = 1 << 8;
 const BPF_F_USER_BUILD_ID: i32 = 1 << 11;
 
@@ -375,6 +377,10 @@ impl Lowering<'_, '_> {
         let flags = match (stack.space, stack.mode) {
             (Space::User, StackMode::BuildId) => BPF_F_USER_STACK | BPF_F_USER_BUILD_ID,
             (Space::User, StackMode::Symbols | StackMode::Perf | StackMode::Raw) => BPF_F_USER_STACK,
+            // A dispatched tracepoint is to look like any other: its stack begins behind what called the program.
+            (Space::Kernel | Space::Either | Space::Context, _) if self.probe.dispatch.is_some() => {
+                DISPATCHER_FRAMES
+            }
             (Space::Kernel | Space::Either | Space::Context, _) => 0,
         };
         let mut to = to.clone();

@@ -261,8 +261,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Appends the key of a map as one JSON string; between several keys there are commas alone. Enumerations and pointers
-    /// are numbers, as they are in values.
+    /// Appends the key of a map as one JSON string: what `print` writes, with no blanks but those of strings and stacks.
     pub fn key_json(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         match ty {
@@ -273,12 +272,29 @@ impl<'a> Values<'a> {
     }
 
     fn part_of_key(&self, ty: &Type, bytes: &[u8], out: &mut Vec<u8>) {
-        match self.number(ty, bytes) {
-            Some(number) if matches!(ty, Type::Enum(_) | Type::Pointer(..)) => {
-                out.extend_from_slice(number.value().to_string().as_bytes());
+        let mut separator: &[u8] = b"{.";
+        let mut member = |name: &str, ty: &Type, bytes: &[u8]| {
+            out.extend_from_slice(std::mem::replace(&mut separator, b",."));
+            out.extend_from_slice(name.as_bytes());
+            out.push(b'=');
+            self.part_of_key(ty, bytes, out);
+        };
+        if let Type::Struct(id) = ty {
+            self.each_member(*id, bytes, 0, &mut member);
+        } else if let Type::Record(fields) = ty {
+            let types: Vec<Type> = fields.iter().map(|(_, ty)| ty.clone()).collect();
+            for ((name, ty), field) in fields.iter().zip(&Record::of(&types, self.structs).fields) {
+                member(name, ty, from(bytes, field.offset));
             }
-            _ => self.text(ty, bytes, out),
+        } else if let Type::Tuple(types) = ty {
+            out.push(b'(');
+            self.items(types, bytes, b",", Self::part_of_key, out);
+            out.push(b')');
+            return;
+        } else {
+            return self.text(ty, bytes, out);
         }
+        out.extend_from_slice(if separator == b"{." { b"{}" } else { b"}" });
     }
 
     /// Appends bytes whose order, byte by byte, is that of the values: numbers by their size, text by its bytes,

@@ -321,14 +321,14 @@ fn keys_stand_without_the_parentheses_of_their_tuple() {
 }
 
 #[test]
-fn enumerations_and_pointers_are_numbers_in_keys_of_json() {
+fn enumerations_and_pointers_are_as_printed_in_keys_of_json() {
     let (fixture, mut json) = (Fixture::new(), vec![]);
     let ty = Type::Tuple(vec![Type::I64, Type::Enum(enum_id(0))]);
     fixture.values().key_json(&ty, &words(&[1, 5]), &mut json);
     json.push(b' ');
     let pointer = Type::Pointer(Box::new(Type::Void), Space::Kernel);
     fixture.values().key_json(&pointer, &words(&[16]), &mut json);
-    assert_eq!(String::from_utf8(json).unwrap(), r#""1,5" "16""#);
+    assert_eq!(String::from_utf8(json).unwrap(), r#""1,GREEN" "0x10""#);
 }
 
 #[test]
