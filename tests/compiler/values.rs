@@ -84,6 +84,26 @@ enum Expr {
     Part(Box<Expr>),
 }
 
+impl Expr {
+    /// Whether it is true or false, and not a number.
+    fn is_truth(&self) -> bool {
+        match self {
+            Expr::Compare(..) | Expr::Logical(..) | Expr::Unary("!", _) => true,
+            Expr::Binary(op, left, right) => {
+                matches!(*op, "&" | "|" | "^") && left.is_truth() && right.is_truth()
+            }
+            Expr::Part(value) => value.is_truth(),
+            Expr::Literal(_)
+            | Expr::Variable(_)
+            | Expr::Counter(_)
+            | Expr::Element(_)
+            | Expr::Unary(..)
+            | Expr::Cast(..)
+            | Expr::Select(..) => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Statement {
     Print(Expr),
@@ -329,7 +349,7 @@ impl State {
                     ">>" => a >> bits,
                     other => unreachable!("the operator {other}"),
                 };
-                number(value, ty)
+                if expr.is_truth() { truth(value != 0) } else { number(value, ty) }
             }
             Expr::Compare(op, left, right) => {
                 let ty = self.common(left, right);
@@ -480,7 +500,14 @@ impl Random {
                 Expr::Binary(op, left, right)
             }
             6 | 7 => self.truth(depth),
-            8 => Expr::Unary(self.one_of(&["-", "~"]), Box::new(self.expr(depth - 1))),
+            8 => {
+                let op = self.one_of(&["-", "~"]);
+                let operand = self.expr(depth - 1);
+                // Of a truth there is neither.
+                let operand =
+                    if operand.is_truth() { Expr::Cast(self.type_(), Box::new(operand)) } else { operand };
+                Expr::Unary(op, Box::new(operand))
+            }
             9..12 => Expr::Cast(self.type_(), Box::new(self.expr(depth - 1))),
             12 => {
                 let condition = Box::new(self.truth(depth - 1));
