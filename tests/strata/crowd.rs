@@ -50,17 +50,17 @@ impl Crowd {
     }
 }
 
-/// Kprobes of the function of the kernel that each round of a crowd calls once, where the kernel has them, with the names of the
+/// Kprobes of a function of the kernel that each round of a crowd calls once, and that has one name, where the kernel has them, with the names of the
 /// maps in which they count.
 pub fn kernel_functions() -> Vec<(&'static str, &'static str)> {
     if !has("kprobes") {
         return Vec::new();
     }
     vec![
-        ("kprobe", "kprobe:__x64_sys_getppid"),
-        ("kprobe_left", "kretprobe:__x64_sys_getppid"),
-        ("kprobe_many", "kprobe:__x64_sys_getp?id"),
-        ("kprobe_many_left", "kretprobe:__x64_sys_getp?id"),
+        ("kprobe", "kprobe:__x64_sys_prctl"),
+        ("kprobe_left", "kretprobe:__x64_sys_prctl"),
+        ("kprobe_many", "kprobe:__x64_sys_prct?"),
+        ("kprobe_many_left", "kretprobe:__x64_sys_prct?"),
     ]
 }
 
