@@ -125,7 +125,7 @@ fn a_tracepoint_has_the_fields_of_its_format() {
     assert!(rename.words.is_empty());
 
     let exec = context(&Tracepoint, "sched:sched_process_exec", &kernel, &mut structs);
-    assert_eq!(arg(&exec, "filename"), (Type::String(1024), Place::DataLoc(8)));
+    assert_eq!(arg(&exec, "filename"), (Type::String(1025), Place::DataLoc(8)));
     assert_eq!(arg(&exec, "pid"), (Type::I32, Place::Bytes(12)));
 
     let enter = context(&Tracepoint, "raw_syscalls:sys_enter", &kernel, &mut structs);
