@@ -104,7 +104,8 @@ fn all_that_is_listed_has_a_context() {
     }
     let mut structs = Structs::default();
     for provider in PROVIDERS {
-        if provider.names()[0] == "interval" {
+        // An interval has no number yet, and all functions of all programs are too many.
+        if provider.names()[0] == "interval" || provider.is_in_files() {
             continue;
         }
         let targets = match provider.list("*", &kernel) {
